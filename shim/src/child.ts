@@ -1,0 +1,66 @@
+import { spawn } from "node:child_process";
+import { constants } from "node:os";
+
+/** How a program ended. */
+export interface Ending {
+  /** Its exit status; 128+N where signal N ended it, 127 where it could not be started. */
+  readonly status: number;
+  /** The start of what it wrote, UTF-8; at most 64 KiB of each is kept. */
+  readonly stdout: string;
+  readonly stderr: string;
+  /** It was stopped because its time was over. */
+  readonly timedOut: boolean;
+}
+
+/** Most bytes kept of either stream: what the other side answers is not trusted to be short. */
+const MOST_OUTPUT = 64 * 1024;
+
+/** Milliseconds between TERM and KILL for a program that has to stop. */
+const GRACE = 500;
+
+/** The variables a bridge or pkexec needs; nothing else of the server's environment reaches them. */
+const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+
+/**
+ * Runs a program from `/` with a small environment and no stdin, and resolves when it and its output have ended; it
+ * never rejects. It is stopped (TERM, half a second later KILL) after `timeout` milliseconds or when `signal` aborts.
+ */
+export function run(argv: readonly string[], timeout: number, signal?: AbortSignal): Promise<Ending> {
+  const [program = "", ...rest] = argv;
+  return new Promise((resolve) => {
+    let timedOut = false;
+    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+    const env: NodeJS.ProcessEnv = {};
+    for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
+    const child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
+
+    let kill: NodeJS.Timeout | undefined;
+    const stop = () => {
+      child.kill("SIGTERM");
+      kill ??= setTimeout(() => child.kill("SIGKILL"), GRACE);
+    };
+    const timer = setTimeout(() => {
+      timedOut = true;
+      stop();
+    }, timeout);
+    signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
+
+    const end = (status: number, failure = "") => {
+      clearTimeout(timer);
+      clearTimeout(kill);
+      signal?.removeEventListener("abort", stop);
+      const text = (chunks: Buffer[]) => Buffer.concat(chunks).toString("utf8");
+      resolve({ status, stdout: text(output.stdout), stderr: text(output.stderr) + failure, timedOut });
+    };
+    for (const name of ["stdout", "stderr"] as const) {
+      let kept = 0;
+      child[name].on("data", (chunk: Buffer) => {
+        output[name].push(chunk.subarray(0, MOST_OUTPUT - kept));
+        kept = Math.min(MOST_OUTPUT, kept + chunk.length);
+      });
+    }
+    child.on("error", (error) => end(127, error.message));
+    child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));
+  });
+}

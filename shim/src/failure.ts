@@ -1,0 +1,31 @@
+import { NAME } from "./threshold.js";
+
+/** Every way in which portshim can fail, by code: one sentence that says what failed. */
+const SENTENCES = {
+  "bad-usage": (detail: string) => detail,
+  "no-way": (detail: string) => `${NAME} cannot be lowered from here: ${detail}`,
+  refused: (detail: string) => `the host refused to lower ${NAME}: ${detail}`,
+  dismissed: () => "the password prompt was dismissed",
+  "timed-out": (seconds: string) => `nobody answered the host's password prompt within ${seconds} seconds`,
+  "bridge-failed": (detail: string) => `the host could not be asked: ${detail}`,
+  "host-failed": (detail: string) => `the host's sysctl failed: ${detail}`,
+  unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
+  "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
+} as const;
+
+/** Names a failure for programs; stable across releases. */
+export type FailureCode = keyof typeof SENTENCES;
+
+/** A failure that can happen: a code for programs and one sentence for people, never a stack trace. */
+export class PortshimError extends Error {
+  override readonly name = "PortshimError";
+  readonly code: FailureCode;
+  /** What was tried and the one thing to do next, for a person; may be empty. */
+  remedy = "";
+
+  /** `detail` completes the sentence of `code`; what a system said goes through printable() first. */
+  constructor(code: FailureCode, detail = "") {
+    super(SENTENCES[code](detail));
+    this.code = code;
+  }
+}

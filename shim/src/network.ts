@@ -1,0 +1,21 @@
+import { readlinkSync } from "node:fs";
+
+/** How our network namespace stands to the host's. */
+export type Network = "hosts" | "own" | "unknown";
+
+/**
+ * The inode of our own network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
+ */
+export function ourNetworkNamespace(): number | undefined {
+  try {
+    return inodeOf(readlinkSync("/proc/self/ns/net"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The inode in a namespace link's text, `net:[4026531833]`. */
+export function inodeOf(link: string): number | undefined {
+  const digits = /^net:\[([1-9]\d{0,14})\]$/.exec(link)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

@@ -1,0 +1,237 @@
+import { PortshimError } from "./failure.js";
+import { commandLine, printable } from "./text.js";
+import { KERNEL_DEFAULT } from "./threshold.js";
+
+/** What the person asked for, from flags and environment. */
+export interface Options {
+  /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
+  start: number | undefined;
+  /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
+  via: readonly string[] | undefined;
+  /** Start the server even when the port cannot be made available. */
+  optional: boolean;
+  /** Seconds a password prompt may stay open, 1–86400. */
+  timeout: number;
+  dryRun: boolean;
+  quiet: boolean;
+  verbose: boolean;
+  help: boolean;
+  version: boolean;
+}
+
+/** A command line taken apart. */
+export interface Invocation {
+  readonly options: Options;
+  /** What follows `--`; empty only where nothing is to be started. */
+  readonly command: readonly string[];
+}
+
+/** What holds where nothing was asked for. */
+export const DEFAULTS: Options = {
+  start: undefined,
+  via: undefined,
+  optional: false,
+  timeout: 120,
+  dryRun: false,
+  quiet: false,
+  verbose: false,
+  help: false,
+  version: false,
+};
+
+/** Longest time a prompt may stay open, in seconds: a day. */
+const LONGEST_TIMEOUT = 86400;
+
+interface Option {
+  readonly flag: string;
+  /** The same as an environment variable, for an ENTRYPOINT that is fixed. */
+  readonly variable?: string;
+  /** The value's name in the help; without one the option is a switch. */
+  readonly value?: string;
+  readonly help: string;
+  /** Puts the option's value (a switch: "1") into `options`; throws a sentence's middle where it is no good. */
+  set(options: Options, value: string, routes: readonly string[]): void;
+}
+
+const TABLE: readonly Option[] = [
+  {
+    flag: "--start",
+    variable: "PORTSHIM_START",
+    value: "N",
+    help: "first port the server needs, 0-1024 (default: what sysctl.d asks for, else 80)",
+    set: (options, value) => {
+      options.start = integer(value, 0, KERNEL_DEFAULT);
+    },
+  },
+  {
+    flag: "--via",
+    variable: "PORTSHIM_VIA",
+    value: "ROUTE,…",
+    help: "try only these routes, in this order",
+    set: (options, value, routes) => {
+      options.via = value.split(",").map((name) => {
+        if (!routes.includes(name)) throw new Error(`one or more of ${routes.join(", ")}`);
+        return name;
+      });
+    },
+  },
+  {
+    flag: "--optional",
+    variable: "PORTSHIM_OPTIONAL",
+    help: "if it fails, warn and start the server all the same",
+    set: (options) => {
+      options.optional = true;
+    },
+  },
+  {
+    flag: "--timeout",
+    variable: "PORTSHIM_TIMEOUT",
+    value: "SECONDS",
+    help: "how long a password prompt may stay open (default: 120)",
+    set: (options, value) => {
+      options.timeout = integer(value, 1, LONGEST_TIMEOUT);
+    },
+  },
+  {
+    flag: "--dry-run",
+    variable: "PORTSHIM_DRY_RUN",
+    help: "print what would be done, change nothing, start nothing",
+    set: (options) => {
+      options.dryRun = true;
+    },
+  },
+  {
+    flag: "--quiet",
+    variable: "PORTSHIM_QUIET",
+    help: "say only what is about to run as root, and failures",
+    set: (options) => {
+      options.quiet = true;
+    },
+  },
+  {
+    flag: "--verbose",
+    variable: "PORTSHIM_VERBOSE",
+    help: "say what was found and decided",
+    set: (options) => {
+      options.verbose = true;
+    },
+  },
+  {
+    flag: "--help",
+    help: "print this and exit",
+    set: (options) => {
+      options.help = true;
+    },
+  },
+  {
+    flag: "--version",
+    help: "print the version and exit",
+    set: (options) => {
+      options.version = true;
+    },
+  },
+];
+
+function integer(text: string, low: number, high: number): number {
+  const value = /^(0|[1-9]\d{0,9})$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= low && value <= high)) throw new Error(`an integer from ${low} to ${high}`);
+  return value;
+}
+
+/**
+ * Takes `argv` (without program names) and the environment apart; a flag wins over its variable, an empty variable
+ * counts as unset. `routes` are the names that --via may hold.
+ *
+ * Throws PortshimError `bad-usage`.
+ */
+export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, routes: readonly string[]): Invocation {
+  const options: Options = { ...DEFAULTS };
+  for (const option of TABLE) {
+    const value = option.variable === undefined ? undefined : env[option.variable];
+    if (value) fromVariable(option, value, options, routes);
+  }
+
+  const end = argv.indexOf("--");
+  const words = end < 0 ? argv : argv.slice(0, end);
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] as string;
+    const [flag = "", attached] = word.startsWith("--") ? splitOnce(word, "=") : [word, undefined];
+    const option = TABLE.find((candidate) => candidate.flag === flag);
+    if (!option) throw unknown(word, words.slice(at), end);
+    if (option.value === undefined) {
+      if (attached !== undefined) throw new PortshimError("bad-usage", `${flag} takes no value`);
+      option.set(options, "1", routes);
+      continue;
+    }
+    const value = attached ?? words[++at];
+    if (value === undefined) throw new PortshimError("bad-usage", `${flag} needs a value: ${flag}=${option.value}`);
+    set(option, flag, value, options, routes);
+  }
+
+  if (options.help || options.version) return { options, command: [] };
+  const command = end < 0 ? [] : argv.slice(end + 1);
+  if (end < 0 && !options.dryRun) {
+    throw new PortshimError("bad-usage", "no command to start: write portshim [options] -- command [argument…]");
+  }
+  if (end >= 0 && !command[0]) {
+    throw new PortshimError("bad-usage", "no command after --: write portshim [options] -- command [argument…]");
+  }
+  if (command[0]?.startsWith("-")) {
+    throw new PortshimError("bad-usage", `the command after -- must not start with a dash: ${shown(command[0])}`);
+  }
+  return { options, command };
+}
+
+function fromVariable(option: Option, value: string, options: Options, routes: readonly string[]): void {
+  const variable = option.variable as string;
+  if (option.value !== undefined) set(option, variable, value, options, routes);
+  else if (value === "1") option.set(options, value, routes);
+  else if (value !== "0") throw new PortshimError("bad-usage", `${variable} must be 1 or 0, not ${shown(value)}`);
+}
+
+function set(option: Option, name: string, value: string, options: Options, routes: readonly string[]): void {
+  try {
+    option.set(options, value, routes);
+  } catch (error) {
+    throw new PortshimError("bad-usage", `${name} must be ${(error as Error).message}, not ${shown(value)}`);
+  }
+}
+
+function unknown(word: string, rest: readonly string[], end: number): PortshimError {
+  if (word.startsWith("-")) return new PortshimError("bad-usage", `unknown option ${shown(word)}; see portshim --help`);
+  if (end >= 0) return new PortshimError("bad-usage", `only options may stand before --, not ${shown(word)}`);
+  return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}`);
+}
+
+function shown(word: string): string {
+  return `"${printable(word)}"`;
+}
+
+function splitOnce(text: string, separator: string): [string, string | undefined] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];
+}
+
+/** The text of --help; `routes` and what each does are listed in it. */
+export function help(routes: readonly { readonly name: string; readonly what: string }[]): string {
+  const rows = TABLE.map(({ flag, value, variable, help }) => [
+    value === undefined ? flag : `${flag}=${value}`,
+    variable ? `${help} [${variable}]` : help,
+  ]);
+  const table = (pairs: readonly (readonly (string | undefined)[])[]) =>
+    pairs.map(([left = "", right]) => `  ${left.padEnd(20)} ${right}`).join("\n");
+  return `Usage: portshim [options] -- command [argument…]
+
+Makes sure that ports from 80 up may be bound by an ordinary user (or from the port that sysctl.d asks for), asking the
+host where it has to, then becomes the command.
+
+Options:
+${table(rows)}
+
+Routes:
+${table(routes.map(({ name, what }) => [name, what]))}
+
+Exit status: the command's own; before that 125 (portshim failed), 126 (the command cannot be executed), 127 (it was
+not found), 128+N (stopped by signal N).
+`;
+}

@@ -1,0 +1,30 @@
+import type { Facts } from "./facts.js";
+import { ROUTES, type Route, type Verdict } from "./route.js";
+
+/** A route as the plan sees it. */
+export interface Step extends Verdict {
+  readonly route: Route;
+}
+
+/** What would be done, in order. */
+export interface Plan {
+  /** The threshold is low enough already, or this kernel has none. */
+  readonly satisfied: boolean;
+  /** Every route that may be taken, usable or not, in the order in which they are tried. */
+  readonly steps: readonly Step[];
+}
+
+/** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
+export function plan(facts: Facts, via?: readonly string[]): Plan {
+  const names = via ?? ROUTES.map(({ name }) => name);
+  const routes = names.flatMap((name) => ROUTES.filter((route) => route.name === name));
+  return {
+    satisfied: isSatisfied(facts.threshold, facts.wanted.value),
+    steps: routes.map((route) => ({ route, ...route.verdict(facts) })),
+  };
+}
+
+/** Whether a server that needs ports from `wanted` up may bind them. Without the setting there is nothing to lower. */
+export function isSatisfied(threshold: number | undefined, wanted: number): boolean {
+  return threshold === undefined || threshold <= wanted;
+}

@@ -1,0 +1,16 @@
+/** Exit statuses before the server runs: the conventions of env(1), docker and podman. */
+export const STATUS = {
+  /** The port is free to bind: the stub becomes the server. */
+  ready: 0,
+  /** portshim failed, or was called wrongly. */
+  failed: 125,
+  /** Between helper and stub only: all was said (--help, --dry-run), nothing is to be started. The stub exits 0. */
+  said: 100,
+  /** Between helper and stub only: this Node is too old. main.ts says it before anything else is loaded. */
+  oldNode: 101,
+} as const;
+
+/** The status of a program that signal number `signal` ended. */
+export function signalled(signal: number): number {
+  return 128 + signal;
+}

@@ -1,0 +1,24 @@
+/** Longest answer of another program that is repeated to the person, in characters. */
+const LONGEST_ANSWER = 400;
+
+/**
+ * What another program said, as one line that is safe on a terminal: control characters gone, blanks folded, cut at
+ * 400 characters. What the host answers is not trusted.
+ */
+export function printable(answer: string): string {
+  const line = answer
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]+/gu, " ")
+    .replace(/ +/g, " ")
+    .trim();
+  return line.length > LONGEST_ANSWER ? `${line.slice(0, LONGEST_ANSWER)}…` : line;
+}
+
+/** A command line as a person can paste it into a shell. */
+export function commandLine(argv: readonly string[]): string {
+  return argv.map(quoted).join(" ");
+}
+
+function quoted(word: string): string {
+  if (/^[\w./:=,@%+-]+$/.test(word)) return word;
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}

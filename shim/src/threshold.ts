@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+
+/** The setting's path below /proc/sys. Ports below its value need CAP_NET_BIND_SERVICE (ip-sysctl.rst). */
+export const KEY = "net/ipv4/ip_unprivileged_port_start";
+
+/** The setting as people and sysctl(8) write it. */
+export const NAME = KEY.replaceAll("/", ".");
+
+/** The file to read and write it by; it speaks of the network namespace of whoever opens it. */
+export const FILE = `/proc/sys/${KEY}`;
+
+/** Where a new network namespace starts (net/ipv4/af_inet.c, PROT_SOCK). */
+export const KERNEL_DEFAULT = 1024;
+
+/** The largest threshold that the kernel knows; above lies no port. */
+const LARGEST = 65535;
+
+/**
+ * The threshold in force in our own network namespace: an integer 0–65535, the first port an ordinary user may bind.
+ * Undefined where the kernel has no such setting (Linux before 4.11, gVisor) or /proc is not there.
+ */
+export function liveThreshold(file = FILE): number | undefined {
+  try {
+    // In one read: files below /proc/sys answer only at offset 0.
+    const text = readFileSync(file, "latin1");
+    return /^\d{1,5}\n$/.test(text) ? Number(text) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** First port of the range that outgoing connections use; 32768 where it cannot be read, the kernel's default. */
+function localPortRangeStart(): number {
+  try {
+    const first = /^(\d{1,5})\s/.exec(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1"))?.[1];
+    return first === undefined ? 32768 : Number(first);
+  } catch {
+    return 32768;
+  }
+}
+
+/**
+ * The number that the kernel would set if `text` were written to the setting, or undefined where it would answer
+ * EINVAL. `text` is bytes (latin1).
+ *
+ * Source: proc_get_long() in kernel/sysctl.c (blanks, then a number in C's notation, then a blank or the end; the rest
+ * is ignored) and ipv4_privileged_ports() in net/ipv4/sysctl_net_ipv4.c (0–65535, not above the local port range).
+ */
+export function kernelTakes(text: string): number | undefined {
+  const number = /^[\t-\r \xa0]*(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?=[ \t\n]|$)/.exec(text);
+  if (!number) return undefined;
+  const [, sign = "", digits = ""] = number;
+  // The kernel copies at most 21 bytes from the number on, and refuses what fills them.
+  if (sign.length + digits.length >= 21) return undefined;
+  const value = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
+  if (sign === "-" && value !== 0) return undefined;
+  return value <= Math.min(LARGEST, localPortRangeStart()) ? value : undefined;
+}

