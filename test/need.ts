@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import { labMissing } from "./lab/lab.js";
 
 /** The checkout's top. */
 export const ROOT = resolve(__dirname, "..");
@@ -15,7 +16,7 @@ export interface Need {
   readonly remedy: string;
 }
 
-const packages = "sudo apt-get install --no-install-recommends $(cat test/packages.txt)";
+const packages = "sudo apt-get install --no-install-recommends $(cat test/packages.txt test/lab/packages.txt)";
 
 /** Everything that a suite may need, by the name it gives in suite(). */
 export const NEEDS = {
@@ -28,6 +29,10 @@ export const NEEDS = {
   compiler: programs(packages, "gcc"),
   "systemd-sysctl": {
     missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),
+    remedy: packages,
+  },
+  lab: {
+    missing: () => labMissing().join(" ") || undefined,
     remedy: packages,
   },
   nodes: {

@@ -22,7 +22,7 @@ const GRACE = 500;
 const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 
 /**
- * Runs a program from `/` with a small environment and no stdin, and resolves when it and its output have ended; it
+ * Runs a program from `/` with a small environment and no stdin, and resolves when it has ended, with what it wrote; it
  * never rejects. It is stopped (TERM, half a second later KILL) after `timeout` milliseconds or when `signal` aborts.
  */
 export function run(argv: readonly string[], timeout: number, signal?: AbortSignal): Promise<Ending> {
@@ -61,6 +61,13 @@ export function run(argv: readonly string[], timeout: number, signal?: AbortSign
       });
     }
     child.on("error", (error) => end(127, error.message));
+    // A grandchild may hold the pipes open for as long as it lives.
+    child.on("exit", () =>
+      setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, GRACE).unref(),
+    );
     child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));
   });
 }

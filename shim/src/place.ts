@@ -10,6 +10,8 @@ export interface Place {
   readonly evidence: string;
   /** The host is not behind a bridge: we are on it. */
   readonly isHost: boolean;
+  /** Places of this kind never have a network of their own. */
+  readonly sharesNetwork: boolean;
 }
 
 interface Kind extends Omit<Place, "evidence"> {
@@ -19,9 +21,21 @@ interface Kind extends Omit<Place, "evidence"> {
 
 /** Tried in order: the more particular before the more general. */
 const PLACES: readonly Kind[] = [
-  { name: "toolbox", what: "a toolbox", isHost: false, evidence: file("/run/.toolboxenv") },
-  { name: "podman", what: "a podman container", isHost: false, evidence: file("/run/.containerenv") },
-  { name: "host", what: "the host itself", isHost: true, evidence: () => "no sign of a container" },
+  { name: "toolbox", what: "a toolbox", isHost: false, sharesNetwork: true, evidence: file("/run/.toolboxenv") },
+  {
+    name: "podman",
+    what: "a podman container",
+    isHost: false,
+    sharesNetwork: false,
+    evidence: file("/run/.containerenv"),
+  },
+  {
+    name: "host",
+    what: "the host itself",
+    isHost: true,
+    sharesNetwork: true,
+    evidence: () => "no sign of a container",
+  },
 ];
 
 function file(path: string): Kind["evidence"] {

@@ -9,8 +9,9 @@ export function request({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
     return `${printable(wanted.by ?? "")} asks for ${NAME} = ${wanted.value}, but it was never applied here: it is ${threshold}.`;
   }
-  const who = wanted.by ?? "Nothing asks for another one, so the default of 80 counts; port";
-  const asked = wanted.by ? `${who} asks for ports from ${wanted.value} up` : `The server needs port ${wanted.value}`;
+  const asked = wanted.by
+    ? `${wanted.by} asks for ports from ${wanted.value} up`
+    : `Nothing asks for another port, so ${wanted.value} counts`;
   return `${asked}, but here ordinary users may bind only those from ${threshold} up (${NAME}).`;
 }
 
@@ -61,11 +62,12 @@ function through({ bridge }: Facts): string {
 }
 
 function nextStep({ place, network, wanted }: Facts): string {
-  if (network === "own") {
-    return `Start the container with this option:\n    --sysctl ${NAME}=${wanted.value}`;
-  }
-  const where = place.isHost ? "Run this" : "Run this on the host";
-  return `${where}, then start again:\n    ${byHand(wanted.value)}`;
+  const option = `--sysctl ${NAME}=${wanted.value}`;
+  if (network === "own") return `Start the container with this option:\n    ${option}`;
+  if (place.isHost) return `Run this, then start again:\n    ${byHand(wanted.value)}`;
+  const onHost = `Run this on the host, then start again:\n    ${byHand(wanted.value)}`;
+  if (network === "hosts" || place.sharesNetwork) return onHost;
+  return `If the container has its own network, start it with this option:\n    ${option}\nIf not: ${onHost.replace("Run", "run")}`;
 }
 
 /** What was found, for --verbose. */

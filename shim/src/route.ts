@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { BRIDGE_NAMES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -49,8 +50,8 @@ const pkexec: Route = {
   what: "have the host's root set it, through one password prompt",
   verdict(facts) {
     const { place, bridge, host, network } = facts;
-    if (!bridge) return no("there is no flatpak-spawn here, so the host cannot be reached");
-    if (!host) return no("the host was not asked");
+    if (!bridge) return no(`there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`);
+    if (!host) return no("there was no need to ask the host");
     if ("problem" in host) return no(host.problem);
     if (network === "own") return no(`${place.what} with its own network: the host's value does not matter to it`);
     if (network === "unknown") return no("it is not known whether the network here is the host's");
@@ -87,6 +88,7 @@ function refusal(answer: string): string {
   if (/textual authentication agent/.test(answer)) {
     return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
   }
+  if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
   return `not authorized by policy, or a wrong password (${answer})`;
 }
 

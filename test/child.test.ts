@@ -1,0 +1,65 @@
+import * as assert from "uvu/assert";
+import { run } from "../shim/lib/child.js";
+import { suite } from "./suite.js";
+
+const test = suite("child");
+const sh = (script: string, timeout = 10_000, signal?: AbortSignal) => run(["/bin/sh", "-c", script], timeout, signal);
+
+test("status and both outputs", async () => {
+  const { status, stdout, stderr, timedOut } = await sh("echo out; echo err >&2; exit 7");
+  assert.equal({ status, stdout, stderr, timedOut }, { status: 7, stdout: "out\n", stderr: "err\n", timedOut: false });
+});
+
+test("a program that is not there: 127, and what the system said", async () => {
+  const { status, stderr } = await run(["/nonexistent/program"], 1000);
+  assert.is(status, 127);
+  assert.match(stderr, /ENOENT/);
+});
+
+test("ended by a signal: 128+N", async () => {
+  assert.is((await sh("kill -HUP $$")).status, 129);
+});
+
+test("runs from /, with no stdin, and with little of our environment", async () => {
+  process.env.PORTSHIM_SECRET = "x";
+  const { stdout } = await sh('pwd; cat; echo "$PORTSHIM_SECRET"');
+  delete process.env.PORTSHIM_SECRET;
+  assert.is(stdout, "/\n\n");
+});
+
+test("out of time: stopped, and said so", async () => {
+  const { status, timedOut } = await sh("exec sleep 30", 100);
+  assert.ok(timedOut);
+  assert.is(status, 143);
+});
+
+test("one that ignores TERM is killed", async () => {
+  const { status } = await sh('trap "" TERM; while :; do sleep 0.1; done', 100);
+  assert.is(status, 137);
+});
+
+test("a grandchild that holds the output open is not waited for", async () => {
+  const { status, stdout } = await sh("sleep 5 & echo $!");
+  const grandchild = Number(stdout);
+  assert.is(status, 0);
+  // Throws unless it still runs: then nobody waited for it.
+  process.kill(grandchild, "SIGKILL");
+});
+
+test("aborted before and while it runs", async () => {
+  for (const delay of [0, 100]) {
+    const stop = new AbortController();
+    if (delay === 0) stop.abort();
+    else setTimeout(() => stop.abort(), delay);
+    const { status, timedOut } = await sh("exec sleep 30", 20_000, stop.signal);
+    assert.is(status, 143);
+    assert.not(timedOut);
+  }
+});
+
+test("of an endless answer only the start is kept", async () => {
+  const { stdout } = await sh("head -c 1000000 /dev/zero | tr '\\0' x");
+  assert.is(stdout.length, 64 * 1024);
+});
+
+test.run();

@@ -1,0 +1,182 @@
+import * as assert from "uvu/assert";
+import { suite } from "../suite.js";
+import { type Lab, type RunOptions, startLab } from "./lab.js";
+
+const test = suite("the main job, in a toolbox", "lab", "nodes");
+
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+const ROOT_COMMAND = `/usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`;
+const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
+const STARTED = ["--", "/bin/sh", "-c", "echo started"];
+const PORTSHIM = "/usr/local/bin/portshim";
+
+let lab: Lab;
+let server: string;
+
+test.before(async () => {
+  lab = await startLab();
+  await lab.installShim();
+  await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `# the web server's\n${NAME}=80\n`);
+  server = `/run/host${lab.repository}/test/fixture/server.js`;
+});
+test.after(() => lab.stop());
+test.before.each(async () => {
+  await lab.setThreshold(1024);
+  await lab.polkit("YES");
+});
+
+const portshim = (argv: readonly string[], options?: RunOptions) => lab.inToolbox([PORTSHIM, ...argv], options);
+
+test("at 1024 the plain user's server is refused port 80", async () => {
+  const run = await lab.inToolbox(["node", server]);
+  assert.equal([run.status, run.stderr], [1, "bind() to 0.0.0.0:80 failed: EACCES\n"]);
+});
+
+test("portshim -- node server.js serves on port 80, after one prompt, with portshim's pid", async () => {
+  const prompts = (await lab.prompts()).length;
+  const running = await lab.spawn("toolbox", ["portshim", "--", "node", server]);
+  await running.waitFor(/serving on 80/);
+  assert.equal(await lab.fetch(80, "/hello"), { status: 200, body: `${running.pid} /hello\n` });
+  assert.is(await lab.threshold(), 80);
+  assert.equal((await lab.prompts()).slice(prompts), [`/usr/sbin/sysctl -w ${NAME}=80`]);
+  assert.is(
+    running.stderr,
+    `portshim: /etc/sysctl.d/80-web.conf:2 asks for ${NAME} = 80, but it was never applied here: it is 1024.
+portshim: About to run as root on the host (you may be asked for a password):
+    ${ROOT_COMMAND}
+portshim: Done: ports from 80 up may be bound until the host restarts. To keep it:
+    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-portshim.conf    (on the host)
+`,
+  );
+  await running.kill("SIGTERM");
+  assert.is((await running.exited).signal, "SIGTERM");
+});
+
+for (const shell of ["dash", "bash", "busybox sh"]) {
+  test(`started a second time, on ${shell}: the host is not asked, no Node runs, not a byte is printed`, async () => {
+    await lab.setThreshold(80);
+    const calls = await lab.hostCalls();
+    // Without a Node on its PATH portshim could not take the slow path.
+    const run = await lab.inToolbox([...shell.split(" "), PORTSHIM, ...STARTED], { env: { PATH: "/usr/bin:/bin" } });
+    assert.equal([run.status, run.stdout, run.stderr], [0, "started\n", ""]);
+    assert.is(await lab.hostCalls(), calls);
+  });
+}
+
+test("the host is asked twice: what it has, and to set the value", async () => {
+  const calls = await lab.hostCalls();
+  assert.is((await portshim(STARTED)).status, 0);
+  assert.is((await lab.hostCalls()) - calls, 2);
+});
+
+test("polkit answers NO: 125, said so, nothing changed; with --optional the command starts", async () => {
+  await lab.polkit("NO");
+  const refused = await portshim(STARTED);
+  assert.equal([refused.status, refused.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(refused.stderr, `portshim: the host refused to lower ${NAME}: not authorized by policy, or a wrong`);
+  assert.match(refused.stderr, /\(Error executing command as another user: Not authorized.*\)\n/);
+  assert.ok(refused.stderr.endsWith(`Tried through ${await spawnPath()}:\n    ${ROOT_COMMAND}\n${BY_HAND}`));
+
+  const optional = await portshim(["--optional", ...STARTED]);
+  assert.equal([optional.status, optional.stdout, await lab.threshold()], [0, "started\n", 1024]);
+  assert.ok(optional.stderr.endsWith("portshim: Starting the command all the same, because of --optional.\n"));
+});
+
+test("with --quiet what runs as root is still said, and nothing else", async () => {
+  const run = await portshim(["--quiet", ...STARTED]);
+  assert.equal([run.status, run.stdout], [0, "started\n"]);
+  assert.is(
+    run.stderr,
+    `portshim: About to run as root on the host (you may be asked for a password):\n    ${ROOT_COMMAND}\n`,
+  );
+});
+
+test("--dry-run tells the plan and asks nobody for a password", async () => {
+  const prompts = (await lab.prompts()).length;
+  const run = await portshim(["--dry-run", ...STARTED]);
+  assert.equal([run.status, run.stderr, await lab.threshold()], [0, "", 1024]);
+  assert.match(run.stdout, /place: a toolbox \(\/run\/\.toolboxenv\)\n/);
+  assert.match(run.stdout, /yes {2}pkexec: the host can be asked through flatpak-spawn\nWould run as root:\n/);
+  assert.is((await lab.prompts()).length, prompts);
+});
+
+test("in a directory that only the container has, with an odd SHELL, TERM and NODE_OPTIONS", async () => {
+  await lab.inToolbox(["mkdir", "-p", "/srv/app"], { root: true });
+  const env = { SHELL: "/opt/fish", TERM: "odd-term\n", NODE_OPTIONS: "--require=/nonexistent.js" };
+  const run = await portshim(["--", "/bin/sh", "-c", 'pwd; echo "$SHELL $NODE_OPTIONS"'], { cwd: "/srv/app", env });
+  assert.equal([run.status, run.stdout], [0, "/srv/app\n/opt/fish --require=/nonexistent.js\n"]);
+  assert.is(await lab.threshold(), 80);
+});
+
+test("no session bus", async () => {
+  const env = { DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent/bus" };
+  const run = await portshim(STARTED, { env });
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, "cannot be lowered from here: flatpak-spawn found no session bus here (");
+  assert.ok(run.stderr.endsWith(BY_HAND));
+});
+
+test("no bridge program", async () => {
+  const path = await spawnPath();
+  await lab.inToolbox(["mv", path, `${path}.away`], { root: true });
+  const run = await portshim(STARTED);
+  await lab.inToolbox(["mv", `${path}.away`, path], { root: true });
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(
+    run.stderr,
+    "cannot be lowered from here: there is no flatpak-spawn here, so the host cannot be asked\n",
+  );
+  assert.ok(run.stderr.endsWith(BY_HAND));
+});
+
+test("a host without pkexec", async () => {
+  await lab.asHost(["mv", "/usr/bin/pkexec", "/usr/bin/pkexec.away"]);
+  const run = await portshim(STARTED);
+  await lab.asHost(["mv", "/usr/bin/pkexec.away", "/usr/bin/pkexec"]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, "cannot be lowered from here: the host has no /usr/bin/pkexec\n");
+  assert.ok(run.stderr.endsWith(BY_HAND));
+});
+
+test("no Node in the container", async () => {
+  const run = await portshim(STARTED, { env: { PATH: "/usr/bin:/bin" } });
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.is(
+    run.stderr,
+    `portshim: there is no Node.js here, and portshim needs version 20 or later to ask the host. ${BY_HAND}`,
+  );
+});
+
+test("a route that says yes and changes nothing has failed", async () => {
+  // Marked fake: a sysctl that lies, which the real one cannot be made to do.
+  await lab.asHost(["cp", "/usr/sbin/sysctl", "/usr/sbin/sysctl.away"]);
+  await lab.writeFile("host", "/usr/sbin/sysctl", "#!/bin/sh\nexit 0\n", 0o755);
+  const run = await portshim(STARTED);
+  await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, `the host said yes, but nothing changed: ${NAME} is still 1024\n`);
+});
+
+test("what the host's files ask for counts where the container's ask for nothing", async () => {
+  await lab.removeFile("toolbox", "/etc/sysctl.d/80-web.conf");
+  await lab.writeFile("host", "/etc/sysctl.d/60-host.conf", `${NAME} = 443\n`);
+  const run = await portshim(STARTED);
+  await lab.removeFile("host", "/etc/sysctl.d/60-host.conf");
+  await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `# the web server's\n${NAME}=80\n`);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [0, "started\n", 443]);
+  assert.match(run.stderr, "portshim: /run/host/etc/sysctl.d/60-host.conf:1 asks for");
+});
+
+async function spawnPath(): Promise<string> {
+  const paths = ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"];
+  const { stdout } = await lab.inToolbox([
+    "sh",
+    "-c",
+    'for path; do [ -x "$path" ] && echo "$path"; done',
+    "sh",
+    ...paths,
+  ]);
+  return stdout.trim();
+}
+
+test.run();

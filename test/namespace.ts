@@ -1,0 +1,66 @@
+import { type SpawnSyncReturns, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type NODE_VERSIONS, node, which } from "./need.js";
+
+/** The shells that the stub must run on: the command that starts one, without its script. */
+export const SHELLS: Readonly<Record<string, readonly string[]>> = {
+  dash: [which("dash") ?? "dash"],
+  bash: [which("bash") ?? "bash"],
+  busybox: [which("busybox") ?? "busybox", "sh"],
+};
+
+/** What a command in a network namespace of its own is given. */
+export interface Situation {
+  /** The namespace's threshold at the start. */
+  threshold: number;
+  /** The whole environment; default: a PATH with Node 26. */
+  env?: NodeJS.ProcessEnv;
+  /** Be an ordinary user (uid and gid 65534) without any capability over the network. */
+  ordinary?: boolean;
+  cwd?: string;
+}
+
+const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+// Links, because a PATH is made of folders, and the folder with the system's programs may hold a Node as well.
+const links = mkdtempSync(join(tmpdir(), "portshim-path-"));
+process.on("exit", () => rmSync(links, { recursive: true, force: true }));
+for (const program of ["cat", "env", "grep", "od", "readlink"]) link("programs", program, `/usr/bin/${program}`);
+
+function link(folder: string, name: string, target: string): void {
+  mkdirSync(join(links, folder), { recursive: true });
+  symlinkSync(target, join(links, folder, name));
+}
+
+/** A PATH with what the stub calls, and without any Node. */
+export const PATH_WITHOUT_NODE = join(links, "programs");
+
+/** A PATH with what the stub calls, and this version of Node. */
+export function pathWith(version: (typeof NODE_VERSIONS)[number]): string {
+  if (!existsSync(join(links, `node${version}`))) link(`node${version}`, "node", node(version));
+  return `${join(links, `node${version}`)}:${PATH_WITHOUT_NODE}`;
+}
+
+// CAP_DAC_READ_SEARCH, because the checkout may lie in a folder that is closed to others.
+const ORDINARY =
+  "--reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search";
+
+/** Runs a command as root of a new network namespace, and tells the threshold there after it. */
+export function inNamespace(
+  argv: readonly string[],
+  { threshold, env = { PATH: pathWith(26) }, ordinary = false, cwd = "/" }: Situation,
+): SpawnSyncReturns<string> & { threshold: number } {
+  const drop = ordinary ? `/usr/bin/setpriv ${ORDINARY}` : "";
+  const script = `echo ${threshold} > ${SETTING}; (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} >&3; exit $status`;
+  const result = spawnSync("/usr/bin/unshare", ["--net", "/bin/dash", "-c", script, "dash", ...argv], {
+    cwd,
+    env,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    timeout: 60_000,
+  });
+  if (result.error) throw result.error;
+  return Object.assign(result, { threshold: Number(result.output[3]) });
+}

@@ -1,0 +1,74 @@
+import * as assert from "uvu/assert";
+import { plan } from "../shim/lib/plan.js";
+import * as report from "../shim/lib/report.js";
+import { inPodman, inToolbox, onHost } from "./situation.js";
+import { suite } from "./suite.js";
+
+const test = suite("report");
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+
+test("who asked: a file, an option, nobody", () => {
+  assert.is(
+    report.request(inToolbox()),
+    `/etc/sysctl.d/80-web.conf:1 asks for ${NAME} = 80, but it was never applied here: it is 1024.`,
+  );
+  const rest = `but here ordinary users may bind only those from 1024 up (${NAME}).`;
+  assert.is(
+    report.request(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
+    `--start asks for ports from 443 up, ${rest}`,
+  );
+  assert.is(
+    report.request(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
+    `Nothing asks for another port, so 80 counts, ${rest}`,
+  );
+});
+
+test("a value that the kernel would refuse is named with file and line", () => {
+  const refused = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
+  assert.equal(report.refused(inToolbox({ declaredHere: { declared: undefined, refused } })), [
+    `/etc/sysctl.d/ .conf:4 asks for ${NAME} = "http", which the kernel would refuse; it counts as not asked for.`,
+  ]);
+});
+
+test("what is about to run as root, on the host and here", () => {
+  const command = ["/usr/bin/pkexec", "/usr/sbin/sysctl"];
+  assert.is(
+    report.aboutToRun(command, inToolbox()),
+    "About to run as root on the host (you may be asked for a password):\n    /usr/bin/pkexec /usr/sbin/sysctl",
+  );
+  assert.match(report.aboutToRun(command, onHost()), /as root on this machine/);
+});
+
+test("that it worked, until when, and how to keep it", () => {
+  const keep = `echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-portshim.conf`;
+  const done = "Done: ports from 80 up may be bound until";
+  assert.is(report.success(inToolbox()), `${done} the host restarts. To keep it:\n    ${keep}    (on the host)`);
+  assert.is(report.success(onHost()), `${done} this machine restarts. To keep it:\n    ${keep}`);
+  assert.is(
+    report.success(inPodman({ network: "own" })),
+    `${done} this container stops. To keep it:\n    podman run --sysctl ${NAME}=80 …`,
+  );
+});
+
+test("where it failed: what was tried, and the one command that mends it", () => {
+  const facts = inToolbox();
+  assert.is(
+    report.remedy(facts, plan(facts).steps),
+    `Tried through /usr/bin/flatpak-spawn:
+    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80
+Run this on the host, then start again:
+    sudo sysctl -w ${NAME}=80`,
+  );
+  const own = inPodman({ network: "own" });
+  assert.is(report.remedy(own, plan(own).steps), `Start the container with this option:\n    --sysctl ${NAME}=80`);
+  const unknown = inPodman({ network: "unknown" });
+  assert.is(
+    report.remedy(unknown, plan(unknown).steps),
+    `If the container has its own network, start it with this option:
+    --sysctl ${NAME}=80
+If not: run this on the host, then start again:
+    sudo sysctl -w ${NAME}=80`,
+  );
+});
+
+test.run();

@@ -1,0 +1,48 @@
+import { findBridge } from "../shim/lib/bridge.js";
+import type { Facts } from "../shim/lib/facts.js";
+import type { Place } from "../shim/lib/place.js";
+import type { Resolution } from "../shim/lib/sysctl.js";
+
+const NOTHING: Resolution = { declared: undefined, refused: [] };
+const TOOLBOX: Place = {
+  name: "toolbox",
+  what: "a toolbox",
+  evidence: "/run/.toolboxenv",
+  isHost: false,
+  sharesNetwork: true,
+};
+
+/** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
+export function inToolbox(different: Partial<Facts> = {}): Facts {
+  const declared = { file: "/etc/sysctl.d/80-web.conf", line: 1, text: "80", value: 80 };
+  return {
+    threshold: 1024,
+    wanted: { value: 80, by: "/etc/sysctl.d/80-web.conf:1", fromFile: true },
+    place: TOOLBOX,
+    declaredHere: { declared, refused: [] },
+    declaredOnHost: NOTHING,
+    writable: false,
+    bridge: findBridge(TOOLBOX, () => true),
+    host: { networkNamespace: 4026531840, programs: ["/usr/bin/pkexec", "/usr/sbin/sysctl"] },
+    network: "hosts",
+    ...different,
+  };
+}
+
+/** The same in a podman container. */
+export function inPodman(different: Partial<Facts> = {}): Facts {
+  const place: Place = {
+    ...TOOLBOX,
+    name: "podman",
+    what: "a podman container",
+    evidence: "/run/.containerenv",
+    sharesNetwork: false,
+  };
+  return inToolbox({ place, ...different });
+}
+
+/** The same on the host itself. */
+export function onHost(different: Partial<Facts> = {}): Facts {
+  const place: Place = { ...TOOLBOX, name: "host", what: "the host itself", evidence: "none", isHost: true };
+  return inToolbox({ place, bridge: findBridge(place), declaredOnHost: undefined, ...different });
+}
