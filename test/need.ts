@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { labMissing } from "./lab/lab.js";
@@ -23,6 +24,14 @@ export const NEEDS = {
   root: {
     missing: () => (process.getuid?.() === 0 ? undefined : "it must run as root, in namespaces of its own"),
     remedy: "sudo env CI=true npm test",
+  },
+  namespaces: {
+    missing: () =>
+      spawnSync("unshare", ["--user", "--map-current-user", "--keep-caps", "--mount", "--net", "ip", "link"]).status ===
+      0
+        ? undefined
+        : "unshare, ip or the kernel's user namespaces are missing",
+    remedy: packages,
   },
   shells: programs(packages, "dash", "bash", "busybox", "unshare", "setpriv"),
   shellcheck: programs(packages, "shellcheck"),

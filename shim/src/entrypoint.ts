@@ -10,8 +10,8 @@ import { STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
 import { VERSION } from "./version.js";
 
-/** Signals that stop portshim. The stub sends TERM for each of them: a shell's background child ignores INT and QUIT. */
-const STOPPING = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
+/** Signals that stop portshim where it runs without the stub. */
+const STOPPING = ["SIGHUP", "SIGINT", "SIGQUIT"] as const;
 
 /**
  * The helper's work for `portshim [options] -- command`: resolves to the status for the stub (see status.ts).
@@ -19,9 +19,12 @@ const STOPPING = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"] as const;
  */
 export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const stop = new AbortController();
-  for (const name of STOPPING) process.on(name, () => stop.abort(signalled(constants.signals[name])));
+  const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
   const stub = Number(env.PORTSHIM_STUB);
-  if (stub > 0) watchParent(stub, () => stop.abort(signalled(constants.signals.SIGTERM)));
+  process.on("SIGTERM", stopBy("SIGTERM"));
+  // The stub sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
+  for (const name of STOPPING) process.on(name, stub > 0 ? () => {} : stopBy(name));
+  if (stub > 0) watchParent(stub, stopBy("SIGTERM"));
   try {
     const { options } = parse(argv, env, routeNames());
     return await act(options, stop.signal);

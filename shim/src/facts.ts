@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync } from "node:fs";
+import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { type Bridge, findBridge } from "./bridge.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, ourNetworkNamespace } from "./network.js";
@@ -63,10 +63,13 @@ function whose(here: Place, host: Host | NoHost | undefined): Network {
   return host.networkNamespace === ours ? "hosts" : "own";
 }
 
-/** access(2) asks the kernel's own check: net_ctl_permissions() wants CAP_NET_ADMIN over the network namespace. */
+/**
+ * Opening is the kernel's own check (net_ctl_permissions(): CAP_NET_ADMIN over the network namespace) and changes
+ * nothing. access(2) would leave the capabilities of a user other than root out of account.
+ */
 function mayWrite(): boolean {
   try {
-    accessSync(FILE, constants.W_OK);
+    closeSync(openSync(FILE, constants.O_WRONLY));
     return true;
   } catch {
     return false;

@@ -29,7 +29,7 @@ const portshim = (argv: readonly string[], options?: RunOptions) => lab.inToolbo
 
 test("at 1024 the plain user's server is refused port 80", async () => {
   const run = await lab.inToolbox(["node", server]);
-  assert.equal([run.status, run.stderr], [1, "bind() to 0.0.0.0:80 failed: EACCES\n"]);
+  assert.equal([run.status, run.stderr], [1, "bind() to 0.0.0.0:80 failed (13: Permission denied)\n"]);
 });
 
 test("portshim -- node server.js serves on port 80, after one prompt, with portshim's pid", async () => {

@@ -1,0 +1,159 @@
+/**
+ * Whether systemd's glob() would find `path` by `pattern`: braces, then part by part as fnmatch() in the C locale. Both
+ * are bytes (latin1), relative, without doubled slashes.
+ *
+ * Source: glob(3) with GLOB_BRACE, fnmatch(3), glob(7), and what the GNU C library makes of the patterns that they leave
+ * open.
+ */
+export function globMatches(pattern: string, path: string): boolean {
+  const names = path.split("/");
+  return alternatives(pattern).some((alternative) => {
+    const parts = alternative.split("/");
+    return (
+      parts.length === names.length &&
+      parts.every((part, at) => partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] as string))
+    );
+  });
+}
+
+/** Braces expanded, `a{b,c}d` to `abd` and `acd`. From the first that is never closed on, they stand for themselves. */
+function alternatives(pattern: string): string[] {
+  const open = unescaped(pattern, 0, "{");
+  if (open < 0) return [pattern];
+  const commas: number[] = [];
+  let depth = 0;
+  for (let at = open + 1; at < pattern.length; at++) {
+    const c = pattern[at];
+    if (c === "\\") at++;
+    else if (c === "{") depth++;
+    else if (c === "," && depth === 0) commas.push(at);
+    else if (c === "}" && depth-- === 0) {
+      const bounds = [open, ...commas, at];
+      return bounds
+        .slice(1)
+        .flatMap((end, n) =>
+          alternatives(pattern.slice(0, open) + pattern.slice((bounds[n] as number) + 1, end) + pattern.slice(at + 1)),
+        );
+    }
+  }
+  return [pattern];
+}
+
+function unescaped(text: string, start: number, wanted: string): number {
+  for (let at = start; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text[at] === wanted) return at;
+  }
+  return -1;
+}
+
+/** A backslash before a slash does nothing; one before another backslash makes that a plain character. */
+function withoutEscape(part: string): string {
+  const trailing = /\\*$/.exec(part)?.[0].length ?? 0;
+  return trailing % 2 === 1 ? part.slice(0, -1) : part;
+}
+
+/** fnmatch(3) for one part of a path; none of the names to be matched starts with a dot. */
+function partMatches(pattern: string, name: string): boolean {
+  let at = 0;
+  for (let p = 0; p < pattern.length; p++, at++) {
+    const c = pattern[p] as string;
+    if (c === "*") {
+      const rest = pattern.slice(p + 1);
+      for (let from = at; from <= name.length; from++) if (partMatches(rest, name.slice(from))) return true;
+      return false;
+    }
+    const next = name[at];
+    if (next === undefined) return false;
+    if (c === "?") continue;
+    if (c === "[") {
+      const bracket = bracketMatches(pattern, p + 1, next);
+      if (bracket === "ill-formed") return false;
+      if (bracket !== "open") {
+        if (!bracket.matches) return false;
+        p = bracket.end;
+        continue;
+      }
+    }
+    if (c === "\\") {
+      // A backslash at the end matches nothing.
+      if (pattern[++p] !== next) return false;
+    } else if (c !== next) return false;
+  }
+  return at === name.length;
+}
+
+const CLASSES: Record<string, RegExp> = {
+  alnum: /[A-Za-z0-9]/,
+  alpha: /[A-Za-z]/,
+  blank: /[ \t]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what the class holds.
+  cntrl: /[\x00-\x1f\x7f]/,
+  digit: /[0-9]/,
+  graph: /[!-~]/,
+  lower: /[a-z]/,
+  print: /[ -~]/,
+  punct: /[!-/:-@[-`{-~]/,
+  space: /[ \t-\r]/,
+  upper: /[A-Z]/,
+  xdigit: /[0-9A-Fa-f]/,
+};
+
+type Bracket =
+  | { readonly matches: boolean; readonly end: number }
+  /** Never closed: then the bracket stands for itself. */
+  | "open"
+  /** It matches nothing. */
+  | "ill-formed";
+
+/** Whether the bracket expression that starts behind the `[` at `start` matches `c`, and where its `]` stands. */
+function bracketMatches(pattern: string, start: number, c: string): Bracket {
+  let at = start;
+  const negated = pattern[at] === "!" || pattern[at] === "^";
+  if (negated) at++;
+  let found = false;
+  for (let first = true; first || pattern[at] !== "]"; first = false) {
+    if (pattern[at] === undefined) return "open";
+    const named = /^\[:([a-y]*):\]/.exec(pattern.slice(at));
+    if (named) {
+      const members = CLASSES[named[1] as string];
+      // What follows a match is not looked at closely.
+      if (members === undefined && !found) return "ill-formed";
+      found ||= members?.test(c) ?? false;
+      at += named[0].length;
+      continue;
+    }
+    const equivalent = /^\[=([^])=\]/.exec(pattern.slice(at));
+    if (equivalent) {
+      found ||= equivalent[1] === c;
+      at += equivalent[0].length;
+      continue;
+    }
+    const low = element(pattern, at);
+    if (low === undefined) return "ill-formed";
+    at = low.end;
+    const dash = pattern[at] === "-" && pattern[at + 1] !== undefined && pattern[at + 1] !== "]";
+    if (!dash) {
+      found ||= low.c === c;
+      continue;
+    }
+    const high = element(pattern, at + 1);
+    if (high === undefined) return "ill-formed";
+    at = high.end;
+    found ||= low.c <= c && c <= high.c;
+  }
+  return { matches: found !== negated, end: at };
+}
+
+/** One character of a bracket expression, as itself, `\c` or `[.c.]`; undefined where it is none. */
+function element(pattern: string, at: number): { c: string; end: number } | undefined {
+  if (pattern[at] === "\\") {
+    const c = pattern[at + 1];
+    return c === undefined ? undefined : { c, end: at + 2 };
+  }
+  if (pattern.startsWith("[.", at)) {
+    const symbol = /^\[\.([^])\.\]/.exec(pattern.slice(at));
+    return symbol ? { c: symbol[1] as string, end: at + symbol[0].length } : undefined;
+  }
+  return { c: pattern[at] as string, end: at + 1 };
+}
