@@ -5,32 +5,81 @@ import { suite } from "./suite.js";
 
 const test = suite("bridge");
 
-const TOOLBOX: Place = { name: "toolbox", what: "a toolbox", evidence: "", isHost: false, sharesNetwork: true };
+const TOOLBOX: Place = {
+  name: "toolbox",
+  what: "a toolbox",
+  evidence: "",
+  isHost: "no",
+  sharesNetwork: true,
+  keeper: "host",
+};
 const FEDORA = "/usr/bin/flatpak-spawn";
 const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
+const EMPTY = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env"];
 
-for (const path of [FEDORA, DEBIAN]) {
-  test(`${path} runs the host's command from / with an empty environment`, () => {
-    const bridge = findBridge(TOOLBOX, (candidate) => candidate === path);
-    const options = ["--host", "--watch-bus", "--directory=/", "--clear-env"];
+const bridges: [path: string, options: string[]][] = [
+  [FEDORA, FLATPAK],
+  [DEBIAN, FLATPAK],
+  ["/usr/bin/distrobox-host-exec", EMPTY],
+  ["/usr/bin/host-spawn", ["--no-pty", ...EMPTY]],
+];
+for (const [path, options] of bridges) {
+  test(`${path} runs the host's command with an empty environment`, () => {
+    const bridge = findBridge(TOOLBOX, {}, (candidate) => candidate === path);
     assert.equal(bridge?.command(["/usr/bin/true", "x"]), [path, ...options, "/usr/bin/true", "x"]);
   });
 }
 
-test("where both are, the one on PATH is taken", () => {
-  assert.is(findBridge(TOOLBOX, () => true)?.path, FEDORA);
+test("where all are, flatpak-spawn on PATH is taken", () => {
+  assert.is(findBridge(TOOLBOX, {}, () => true)?.path, FEDORA);
 });
 
 test("none installed", () => {
   assert.is(
-    findBridge(TOOLBOX, () => false),
+    findBridge(TOOLBOX, {}, () => false),
     undefined,
   );
 });
 
+test("a place that may be a host: a bridge where there is one, else none needed", () => {
+  const unknown: Place = { ...TOOLBOX, name: "unknown", isHost: "maybe" };
+  assert.is(findBridge(unknown, {}, () => true)?.path, FEDORA);
+  assert.is(findBridge(unknown, {}, () => false)?.name, "none");
+});
+
 test("on the host itself commands run as they are", () => {
-  const bridge = findBridge({ ...TOOLBOX, name: "host", isHost: true }, () => false);
+  const bridge = findBridge({ ...TOOLBOX, name: "host", isHost: "yes" }, {}, () => false);
   assert.equal(bridge?.command(["/usr/bin/true"]), ["/usr/bin/true"]);
+});
+
+test("PORTSHIM_BRIDGE overrides, as the bridge of that name or with the command alone", () => {
+  const through = (path: string) => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: path }, () => true)?.command(["/bin/x"]);
+  assert.equal(through("/opt/bin/flatpak-spawn"), ["/opt/bin/flatpak-spawn", ...FLATPAK, "/bin/x"]);
+  assert.equal(through("/opt/bin/my-bridge"), ["/opt/bin/my-bridge", ...EMPTY, "/bin/x"]);
+});
+
+test("a PORTSHIM_BRIDGE that is no program's path is refused", () => {
+  for (const path of ["flatpak-spawn", "/nonexistent"]) {
+    assert.throws(
+      () => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: path }),
+      (error: Error) => error.message === `PORTSHIM_BRIDGE must be a program's path, not "${path}"`,
+    );
+  }
+});
+
+test("sudo in a container: the bridge runs as who called it, with that user's bus", () => {
+  // uid 0 is needed to see it, and what is not root has no sudoer.
+  const bridge = findBridge(TOOLBOX, { SUDO_UID: "1000", SUDO_GID: "1000" }, () => true);
+  const identity = {
+    uid: 1000,
+    gid: 1000,
+    env: { XDG_RUNTIME_DIR: "/run/user/1000", DBUS_SESSION_BUS_ADDRESS: "unix:path=/run/user/1000/bus" },
+  };
+  assert.equal(bridge?.identity, process.getuid?.() === 0 ? identity : undefined);
+  for (const SUDO_UID of ["0", "-1", "1000 ", "../1", ""]) {
+    assert.is(findBridge(TOOLBOX, { SUDO_UID, SUDO_GID: "1000" }, () => true)?.identity, undefined);
+  }
 });
 
 test.run();

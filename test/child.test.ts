@@ -3,7 +3,8 @@ import { run } from "../shim/lib/child.js";
 import { suite } from "./suite.js";
 
 const test = suite("child");
-const sh = (script: string, timeout = 10_000, signal?: AbortSignal) => run(["/bin/sh", "-c", script], timeout, signal);
+const sh = (script: string, timeout = 10_000, signal?: AbortSignal) =>
+  run(["/bin/sh", "-c", script], { timeout, signal });
 
 test("status and both outputs", async () => {
   const { status, stdout, stderr, timedOut } = await sh("echo out; echo err >&2; exit 7");
@@ -11,7 +12,7 @@ test("status and both outputs", async () => {
 });
 
 test("a program that is not there: 127, and what the system said", async () => {
-  const { status, stderr } = await run(["/nonexistent/program"], 1000);
+  const { status, stderr } = await run(["/nonexistent/program"], { timeout: 1000 });
   assert.is(status, 127);
   assert.match(stderr, /ENOENT/);
 });

@@ -7,108 +7,103 @@ import { suite } from "./suite.js";
 
 const test = suite("plan");
 
-const cases: [name: string, facts: Facts, expected: [route: string, usable: boolean, reason: RegExp][]][] = [
+const NO_PROGRAMS = { networkNamespace: 4026531840, programs: [] as string[] };
+const has = (...programs: string[]) => ({ ...NO_PROGRAMS, programs });
+
+/** Per route in the plan's order whether it is usable, and a part of its reason. */
+const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
   [
     "a toolbox asks the host",
     inToolbox(),
-    [
-      ["write", false, /may not write/],
-      ["pkexec", true, /through flatpak-spawn/],
-    ],
+    ["pkexec"],
+    { write: /may not write/, capability: /may not bind/, nsenter: /own network/, pkexec: /through flatpak-spawn/ },
   ],
   [
     "who may write does",
     inToolbox({ writable: true, host: undefined }),
-    [
-      ["write", true, /may write/],
-      ["pkexec", false, /no need/],
-    ],
+    ["write"],
+    { write: /may write/, pkexec: /no need/ },
   ],
+  ["who may bind does", inPodman({ mayBind: true, host: undefined }), ["capability"], { capability: /as we are/ }],
   [
     "no bridge",
     inToolbox({ bridge: undefined, host: undefined }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /no flatpak-spawn here/],
-    ],
+    [],
+    { pkexec: /no flatpak-spawn, distrobox-host-exec or host-spawn here/ },
   ],
   [
     "a host that does not answer",
     inToolbox({ host: { problem: "it sleeps" } }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /^it sleeps$/],
-    ],
+    [],
+    { nsenter: /^it sleeps$/, pkexec: /^it sleeps$/ },
   ],
   [
-    "a network of its own: the host's value is left alone",
+    "a network of its own: no password, and the host's value is left alone",
     inPodman({ network: "own" }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /own network/],
-    ],
+    ["nsenter"],
+    { nsenter: /owns its network/, pkexec: /the host's value is not ours/ },
+  ],
+  [
+    "a network of its own, and a host without podman",
+    inPodman({ network: "own", host: has("/usr/bin/nsenter") }),
+    [],
+    { nsenter: /no \/usr\/bin\/podman/ },
   ],
   [
     "a network nobody knows: no guess",
     inPodman({ network: "unknown" }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /not known/],
-    ],
+    [],
+    { nsenter: /own network/, pkexec: /not known/ },
   ],
-  [
-    "a host without pkexec",
-    inToolbox({ host: { networkNamespace: 1, programs: ["/usr/sbin/sysctl"] } }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /no \/usr\/bin\/pkexec/],
-    ],
-  ],
-  [
-    "a host without sysctl",
-    inToolbox({ host: { networkNamespace: 1, programs: ["/usr/bin/pkexec"] } }),
-    [
-      ["write", false, /./],
-      ["pkexec", false, /no sysctl program/],
-    ],
-  ],
-  [
-    "on the host itself",
-    onHost(),
-    [
-      ["write", false, /./],
-      ["pkexec", true, /polkit/],
-    ],
-  ],
+  ["a host without pkexec", inToolbox({ host: has("/usr/sbin/sysctl") }), [], { pkexec: /no \/usr\/bin\/pkexec/ }],
+  ["a host without sysctl", inToolbox({ host: has("/usr/bin/pkexec") }), [], { pkexec: /no sysctl program/ }],
+  ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
 ];
-for (const [name, facts, expected] of cases) {
+for (const [name, facts, usable, reasons] of cases) {
   test(name, () => {
     const { satisfied, steps } = plan(facts);
     assert.not(satisfied);
     assert.equal(
-      steps.map(({ route, usable }) => [route.name, usable]),
-      expected.map(([route, usable]) => [route, usable]),
+      steps.map(({ route }) => route.name),
+      ["write", "capability", "nsenter", "pkexec"],
     );
-    for (const [index, [, , reason]] of expected.entries()) assert.match(steps[index]?.reason ?? "", reason);
+    assert.equal(
+      steps.filter((step) => step.usable).map(({ route }) => route.name),
+      usable,
+    );
+    for (const { route, reason } of steps) {
+      assert.ok(reason, route.name);
+      const expected = reasons[route.name];
+      if (expected) assert.match(reason, expected);
+    }
   });
 }
 
-test("satisfied at the wanted value, below it, and where the kernel has no such setting", () => {
-  for (const threshold of [80, 0, undefined]) assert.ok(plan(inToolbox({ threshold })).satisfied);
+test("satisfied at the wanted value and below it", () => {
+  for (const threshold of [80, 0]) assert.ok(plan(inToolbox({ threshold })).satisfied);
   assert.not(plan(inToolbox({ threshold: 81 })).satisfied);
 });
 
-test("--via limits and orders", () => {
+test("where the kernel has no such setting, the bind question decides", () => {
+  assert.ok(plan(inToolbox({ threshold: undefined, mayBind: true })).satisfied);
+  assert.not(plan(inToolbox({ threshold: undefined, mayBind: false })).satisfied);
+});
+
+test("--via limits, orders and repeats nothing", () => {
   const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
-  assert.equal(names(["pkexec", "write"]), ["pkexec", "write"]);
-  assert.equal(names(["pkexec"]), ["pkexec"]);
+  assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
+  assert.equal(names(["sudo"]), ["sudo"]);
 });
 
 test("what runs as root is a constant and a checked integer", () => {
-  for (const { route } of plan(inToolbox()).steps) {
-    const command = route.asRoot(inToolbox(), 80);
-    if (!command) continue;
-    assert.equal(command, ["/usr/bin/pkexec", "/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"]);
+  const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
+  const commands = plan(inToolbox(), ["pkexec", "sudo"]).steps.map(({ route }) => route.asRoot(inToolbox(), 80));
+  assert.equal(commands, [
+    ["/usr/bin/pkexec", ...sysctl],
+    ["/usr/bin/sudo", "-n", ...sysctl],
+  ]);
+  for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
+    assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /is no number/);
   }
 });
 
@@ -121,6 +116,8 @@ threshold: 1024, wanted: 80 (/etc/sysctl.d/80-web.conf:1)
 bridge: /usr/bin/flatpak-spawn, network namespace: hosts
 /etc/sysctl.d/80-web.conf:1 asks for net.ipv4.ip_unprivileged_port_start = 80, but it was never applied here: it is 1024.
 no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
+no   capability: we may not bind the port as we are
+no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,

@@ -1,4 +1,5 @@
 import * as assert from "uvu/assert";
+import { PortshimError } from "../shim/lib/failure.js";
 import { plan } from "../shim/lib/plan.js";
 import * as report from "../shim/lib/report.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
@@ -50,25 +51,22 @@ test("that it worked, until when, and how to keep it", () => {
   );
 });
 
-test("where it failed: what was tried, and the one command that mends it", () => {
+test("what was tried on the host", () => {
   const facts = inToolbox();
-  assert.is(
-    report.remedy(facts, plan(facts).steps),
-    `Tried through /usr/bin/flatpak-spawn:
-    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80
-Run this on the host, then start again:
-    sudo sysctl -w ${NAME}=80`,
-  );
-  const own = inPodman({ network: "own" });
-  assert.is(report.remedy(own, plan(own).steps), `Start the container with this option:\n    --sysctl ${NAME}=80`);
-  const unknown = inPodman({ network: "unknown" });
-  assert.is(
-    report.remedy(unknown, plan(unknown).steps),
-    `If the container has its own network, start it with this option:
-    --sysctl ${NAME}=80
-If not: run this on the host, then start again:
-    sudo sysctl -w ${NAME}=80`,
-  );
+  const usable = plan(facts).steps.filter((step) => step.usable);
+  assert.equal(report.tried(facts, usable), [
+    `Tried through /usr/bin/flatpak-spawn:\n    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`,
+  ]);
+});
+
+test("a refusal where nobody sits at a terminal says how a restart does not ask again", () => {
+  const tty = process.stderr.isTTY;
+  process.stderr.isTTY = false;
+  assert.match(report.restarts(new PortshimError("refused")).join(), "RestartPreventExitStatus=125");
+  assert.equal(report.restarts(new PortshimError("host-failed")), []);
+  process.stderr.isTTY = true;
+  assert.equal(report.restarts(new PortshimError("refused")), []);
+  process.stderr.isTTY = tty;
 });
 
 test.run();

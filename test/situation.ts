@@ -8,8 +8,9 @@ const TOOLBOX: Place = {
   name: "toolbox",
   what: "a toolbox",
   evidence: "/run/.toolboxenv",
-  isHost: false,
+  isHost: "no",
   sharesNetwork: true,
+  keeper: "host",
 };
 
 /** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
@@ -22,8 +23,13 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     declaredHere: { declared, refused: [] },
     declaredOnHost: NOTHING,
     writable: false,
-    bridge: findBridge(TOOLBOX, () => true),
-    host: { networkNamespace: 4026531840, programs: ["/usr/bin/pkexec", "/usr/sbin/sysctl"] },
+    mayBind: false,
+    bridge: findBridge(TOOLBOX, {}, () => true),
+    host: {
+      networkNamespace: 4026531840,
+      programs: ["/usr/bin/pkexec", "/usr/bin/sudo", "/usr/bin/podman", "/usr/bin/nsenter", "/usr/sbin/sysctl"],
+    },
+    networkNamespace: 4026531840,
     network: "hosts",
     ...different,
   };
@@ -33,16 +39,17 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
 export function inPodman(different: Partial<Facts> = {}): Facts {
   const place: Place = {
     ...TOOLBOX,
-    name: "podman",
-    what: "a podman container",
+    name: "rootless podman",
+    what: "a rootless podman container",
     evidence: "/run/.containerenv",
     sharesNetwork: false,
+    keeper: "podman",
   };
   return inToolbox({ place, ...different });
 }
 
 /** The same on the host itself. */
 export function onHost(different: Partial<Facts> = {}): Facts {
-  const place: Place = { ...TOOLBOX, name: "host", what: "the host itself", evidence: "none", isHost: true };
-  return inToolbox({ place, bridge: findBridge(place), declaredOnHost: undefined, ...different });
+  const place: Place = { ...TOOLBOX, name: "host", what: "the host itself", evidence: "none", isHost: "yes" };
+  return inToolbox({ place, bridge: findBridge(place, {}), declaredOnHost: undefined, ...different });
 }

@@ -1,11 +1,17 @@
 import { accessSync, constants } from "node:fs";
+import { basename } from "node:path";
+import type { Identity } from "./child.js";
+import { PortshimError } from "./failure.js";
 import type { Place } from "./place.js";
+import { printable } from "./text.js";
 
 /** A way to run a program on the host, from `/` and with an empty environment. */
 export interface Bridge {
   readonly name: string;
-  /** The bridge's program; undefined on the host itself. */
+  /** The bridge's program; undefined where commands run as they are. */
   readonly path: string | undefined;
+  /** Who runs the bridge, where that is not us. */
+  readonly identity: Identity | undefined;
   /** The command that runs `argv` on the host; `argv[0]` must be absolute. */
   command(argv: readonly string[]): readonly string[];
 }
@@ -18,32 +24,70 @@ interface Kind {
   readonly options: readonly string[];
 }
 
-/**
- * Options of flatpak-spawn: a directory of the container's is unknown to the host; pkexec refuses odd SHELL and TERM
- * values; without --watch-bus the host's prompt outlives a flatpak-spawn that was killed.
- */
-const FLATPAK_SPAWN = ["--host", "--watch-bus", "--directory=/", "--clear-env"];
+/** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
+const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 
 const BRIDGES: readonly Kind[] = [
   {
     name: "flatpak-spawn",
     // Fedora; Debian and Ubuntu.
     paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
-    options: FLATPAK_SPAWN,
+    // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
+    // is unknown to the host.
+    options: ["--host", "--watch-bus", "--directory=/", "--clear-env"],
+  },
+  { name: "distrobox-host-exec", paths: ["/usr/bin/distrobox-host-exec"], options: EMPTY_ENVIRONMENT },
+  {
+    name: "host-spawn",
+    paths: ["/usr/bin/host-spawn", "/usr/local/bin/host-spawn"],
+    options: ["--no-pty", ...EMPTY_ENVIRONMENT],
   },
 ];
 
 /** All bridge programs there are, for a sentence that says what was looked for. */
 export const BRIDGE_NAMES: readonly string[] = BRIDGES.map(({ name }) => name);
 
-/** The bridge to use from `place`, or undefined where none is installed. */
-export function findBridge(place: Place, executable = isExecutable): Bridge | undefined {
-  if (place.isHost) return { name: "none", path: undefined, command: (argv) => argv };
+/**
+ * The bridge to use from `place`, or undefined where none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, one absolute path,
+ * overrides; it is called as the known bridge of that name, or else with the host's command alone.
+ *
+ * Throws PortshimError `bad-usage` where PORTSHIM_BRIDGE is not an executable's absolute path.
+ */
+export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = isExecutable): Bridge | undefined {
+  const identity = sudoer(place, env);
+  const override = env.PORTSHIM_BRIDGE;
+  if (override) {
+    if (!override.startsWith("/") || !executable(override)) {
+      throw new PortshimError("bad-usage", `PORTSHIM_BRIDGE must be a program's path, not "${printable(override)}"`);
+    }
+    const kind = BRIDGES.find(({ name }) => name === basename(override));
+    return bridge(kind?.name ?? basename(override), override, kind?.options ?? EMPTY_ENVIRONMENT, identity);
+  }
+  if (place.isHost === "yes") return NONE;
   for (const { name, paths, options } of BRIDGES) {
     const path = paths.find(executable);
-    if (path !== undefined) return { name, path, command: (argv) => [path, ...options, ...argv] };
+    if (path !== undefined) return bridge(name, path, options, identity);
   }
-  return undefined;
+  return place.isHost === "maybe" ? NONE : undefined;
+}
+
+/** Commands run where we are, and so in our own network namespace. */
+const NONE: Bridge = { name: "none", path: undefined, identity: undefined, command: (argv) => argv };
+
+function bridge(name: string, path: string, options: readonly string[], identity: Identity | undefined): Bridge {
+  return { name, path, identity, command: (argv) => [path, ...options, ...argv] };
+}
+
+/**
+ * Whom a container's root was before `sudo portshim …`: the session bus lets only its own user in, and sudo takes its
+ * address away.
+ */
+function sudoer(place: Place, env: NodeJS.ProcessEnv): Identity | undefined {
+  if (place.isHost === "yes" || process.getuid?.() !== 0) return undefined;
+  const [uid, gid] = [env.SUDO_UID, env.SUDO_GID].map((text) => (/^[1-9]\d{0,9}$/.test(text ?? "") ? Number(text) : 0));
+  if (!uid || !gid) return undefined;
+  const runtime = `/run/user/${uid}`;
+  return { uid, gid, env: { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` } };
 }
 
 function isExecutable(path: string): boolean {

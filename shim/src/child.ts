@@ -12,6 +12,23 @@ export interface Ending {
   readonly timedOut: boolean;
 }
 
+/** Who runs a program, where that is not us. */
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  /** Variables of theirs that differ from ours. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/** How a program is run. */
+export interface Conditions {
+  /** Milliseconds until it is stopped. */
+  readonly timeout: number;
+  /** Stops it when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  readonly identity?: Identity | undefined;
+}
+
 /** Most bytes kept of either stream: what the other side answers is not trusted to be short. */
 const MOST_OUTPUT = 64 * 1024;
 
@@ -23,16 +40,18 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
 
 /**
  * Runs a program from `/` with a small environment and no stdin, and resolves when it has ended, with what it wrote; it
- * never rejects. It is stopped (TERM, half a second later KILL) after `timeout` milliseconds or when `signal` aborts.
+ * never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
-export function run(argv: readonly string[], timeout: number, signal?: AbortSignal): Promise<Ending> {
+export function run(argv: readonly string[], { timeout, signal, identity }: Conditions): Promise<Ending> {
   const [program = "", ...rest] = argv;
   return new Promise((resolve) => {
     let timedOut = false;
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
     const env: NodeJS.ProcessEnv = {};
     for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
-    const child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"] });
+    Object.assign(env, identity?.env);
+    const who = identity ? { uid: identity.uid, gid: identity.gid } : {};
+    const child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"], ...who });
 
     let kill: NodeJS.Timeout | undefined;
     const stop = () => {

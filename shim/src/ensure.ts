@@ -1,7 +1,9 @@
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
+import { type Lock, take } from "./lock.js";
 import type { Options } from "./options.js";
 import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
+import { nextStep } from "./remedy.js";
 import * as report from "./report.js";
 import { liveThreshold } from "./threshold.js";
 
@@ -14,57 +16,100 @@ export type Log = (level: Level, message: string) => void;
 /** What was done: nothing, because it was satisfied already, or the name of the route that did it. */
 export type Done = "already" | string;
 
+/** What an attempt is made with. */
+interface Attempt {
+  readonly facts: Facts;
+  readonly options: Options;
+  readonly log: Log;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The plan for `options` and the facts it is made from; what --dry-run prints and ensure() carries out. */
+export async function preview(
+  options: Options,
+  env: NodeJS.ProcessEnv,
+  signal?: AbortSignal,
+): Promise<{ facts: Facts; plan: Plan }> {
+  const facts = await gather(options.start, env, signal);
+  signal?.throwIfAborted();
+  return { facts, plan: plan(facts, options.via) };
+}
+
 /**
  * Makes sure that ports from the wanted threshold up may be bound in our network namespace.
  *
  * Throws PortshimError, and the reason of `signal` once that aborts.
  */
-export async function ensure(options: Options, log: Log, signal?: AbortSignal): Promise<Done> {
-  const facts = await gather(options.start, signal);
-  signal?.throwIfAborted();
-  const { satisfied, steps } = plan(facts, options.via);
+export async function ensure(options: Options, env: NodeJS.ProcessEnv, log: Log, signal?: AbortSignal): Promise<Done> {
+  const { facts, plan } = await preview(options, env, signal);
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
-  if (satisfied) return "already";
-  log("info", report.request(facts));
+  if (plan.satisfied) return "already";
+  if (facts.threshold === undefined && !facts.mayBind)
+    throw new PortshimError("no-setting", String(facts.wanted.value));
 
-  const failures: PortshimError[] = [];
-  for (const step of steps) {
-    if (!step.usable) continue;
-    // Somebody else may have lowered it while the host was asked, or a prompt was open.
-    if (isSatisfied(liveThreshold(), facts.wanted.value)) return "already";
+  const usable = plan.steps.filter((step) => step.usable);
+  if (!usable[0]?.route.leavesThreshold) log("info", report.request(facts));
+  let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
+  for (const step of usable) {
     try {
-      await attempt(step, facts, options, log, signal);
-      return step.route.name;
+      return await attempt(step, { facts, options, log, signal });
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;
-      failures.push(error);
+      last = error;
     }
   }
-  throw failure(facts, steps, failures);
+  last.remedy = [...report.tried(facts, usable), nextStep(facts), ...report.restarts(last)].join("\n");
+  throw last;
 }
 
-async function attempt({ route }: Step, facts: Facts, options: Options, log: Log, signal?: AbortSignal): Promise<void> {
+async function attempt(step: Step, attempt: Attempt): Promise<Done> {
+  return step.route.asksSomebody ? alone(step, attempt) : carryOut(step, attempt);
+}
+
+/** One prompt for all who start at the same time in this network namespace. */
+async function alone(step: Step, attempt: Attempt): Promise<Done> {
+  const { facts, log, signal } = attempt;
+  for (let told = false; ; ) {
+    const outcome = await take(signal);
+    signal?.throwIfAborted();
+    if (outcome === "over") {
+      if (isSatisfied(liveThreshold(), facts.wanted.value)) return "already";
+      if (!told) log("detail", "another portshim asked meanwhile; looking again");
+      told = true;
+      continue;
+    }
+    if (outcome === "stranger") return carryOut(step, attempt);
+    if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
+    return locked(step, attempt, outcome.lock);
+  }
+}
+
+async function locked(step: Step, attempt: Attempt, lock: Lock): Promise<Done> {
+  try {
+    const done = await carryOut(step, attempt);
+    await lock.release();
+    return done;
+  } catch (error) {
+    // Only a person's or a policy's no is binding for the others; who was merely stopped leaves it to the next.
+    const final = error instanceof PortshimError && error.isRefusal && !attempt.signal?.aborted;
+    await lock.release(final ? error.message : undefined);
+    throw error;
+  }
+}
+
+async function carryOut({ route }: Step, { facts, options, log, signal }: Attempt): Promise<Done> {
   const { value } = facts.wanted;
+  // Somebody else may have lowered it while the host was asked, or another's prompt was open.
+  if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
   if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
   await route.attempt(facts, value, options.timeout * 1000, signal);
+  signal?.throwIfAborted();
+  if (route.leavesThreshold) return route.name;
   const now = liveThreshold();
   if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now));
   log("info", report.success(facts));
-}
-
-/** The failure to tell: the last attempt's, or where none could be made, why the route that reaches farthest cannot. */
-function failure(facts: Facts, steps: readonly Step[], failures: readonly PortshimError[]): PortshimError {
-  const last = failures.at(-1) ?? new PortshimError("no-way", steps.at(-1)?.reason);
-  last.remedy = report.remedy(facts, steps);
-  return last;
-}
-
-/** The plan for --dry-run: the facts and what follows from them. */
-export async function preview(options: Options, signal?: AbortSignal): Promise<{ facts: Facts; plan: Plan }> {
-  const facts = await gather(options.start, signal);
-  signal?.throwIfAborted();
-  return { facts, plan: plan(facts, options.via) };
+  return route.name;
 }

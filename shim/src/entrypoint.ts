@@ -27,7 +27,7 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   if (stub > 0) watchParent(stub, stopBy("SIGTERM"));
   try {
     const { options } = parse(argv, env, routeNames());
-    return await act(options, stop.signal);
+    return await act(options, env, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return stop.signal.reason as number;
     say(error instanceof PortshimError ? error.message : `this is a mistake in portshim: ${printable(String(error))}`);
@@ -39,16 +39,16 @@ function routeNames(): string[] {
   return ROUTES.map(({ name }) => name);
 }
 
-async function act(options: Options, signal: AbortSignal): Promise<number> {
+async function act(options: Options, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
   if (options.help) return print(help(ROUTES));
   if (options.version) return print(`portshim ${VERSION}\n`);
   if (options.dryRun) {
-    const { facts, plan } = await preview(options, signal);
+    const { facts, plan } = await preview(options, env, signal);
     print(`${report.dryRun(facts, plan)}\n`);
     return plan.satisfied || plan.steps.some(({ usable }) => usable) ? STATUS.said : STATUS.failed;
   }
   try {
-    await ensure(options, logger(options), signal);
+    await ensure(options, env, logger(options), signal);
   } catch (error) {
     if (!(error instanceof PortshimError) || signal.aborted) throw error;
     say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);

@@ -1,4 +1,5 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
+import { mayBind } from "./bind.js";
 import { type Bridge, findBridge } from "./bridge.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, ourNetworkNamespace } from "./network.js";
@@ -19,9 +20,13 @@ export interface Facts {
   readonly declaredOnHost: Resolution | undefined;
   /** We may write the threshold ourselves. */
   readonly writable: boolean;
+  /** We may bind the lowest wanted port as we are; undefined: not asked, the threshold is low enough. */
+  readonly mayBind: boolean | undefined;
   readonly bridge: Bridge | undefined;
   /** What the host answered; undefined: it was not asked, because there was no need or no bridge. */
   readonly host: Host | NoHost | undefined;
+  /** Inode of our own network namespace. */
+  readonly networkNamespace: number | undefined;
   /** Whose network namespace ours is. */
   readonly network: Network;
 }
@@ -30,19 +35,24 @@ export interface Facts {
 const HOST_ROOT = "/run/host";
 
 /**
- * Reads the facts. The host is asked only where the threshold is above `start` (or what is declared) and we cannot
- * write it ourselves.
+ * Reads the facts. The host is asked only where the threshold is above `start` (or what is declared) and we can neither
+ * write it ourselves nor bind the port as we are.
+ *
+ * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
-export async function gather(start: number | undefined, signal?: AbortSignal): Promise<Facts> {
-  const here = place();
+export async function gather(start: number | undefined, env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<Facts> {
+  const here = place(env);
   const threshold = liveThreshold();
   const declaredHere = resolve();
-  const declaredOnHost = existsSync(HOST_ROOT) ? resolve(HOST_ROOT) : undefined;
+  const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
   const goal = wanted(start, declaredHere, declaredOnHost);
+  const high = threshold === undefined || threshold > goal.value;
   const writable = mayWrite();
-  const bridge = findBridge(here);
-  const needed = threshold !== undefined && threshold > goal.value && !writable;
-  const host = needed && bridge ? await askHost(bridge, signal) : undefined;
+  const bindable = high ? await mayBind(Math.max(goal.value, 1)) : undefined;
+  const bridge = findBridge(here, env);
+  const networkNamespace = ourNetworkNamespace();
+  const stuck = high && threshold !== undefined && !writable && !bindable;
+  const host = stuck && bridge ? await askHost(bridge, signal) : undefined;
   return {
     threshold,
     wanted: goal,
@@ -50,17 +60,23 @@ export async function gather(start: number | undefined, signal?: AbortSignal): P
     declaredHere,
     declaredOnHost,
     writable,
+    mayBind: bindable,
     bridge,
     host,
-    network: whose(here, host),
+    networkNamespace,
+    network: whose(bridge, networkNamespace, host),
   };
 }
 
-function whose(here: Place, host: Host | NoHost | undefined): Network {
-  if (here.isHost) return "hosts";
-  const ours = ourNetworkNamespace();
+function whose(bridge: Bridge | undefined, ours: number | undefined, host: Host | NoHost | undefined): Network {
+  if (isLocal(bridge)) return "hosts";
   if (ours === undefined || host === undefined || "problem" in host) return "unknown";
   return host.networkNamespace === ours ? "hosts" : "own";
+}
+
+/** What runs without a bridge runs here, and in our network namespace. */
+export function isLocal(bridge: Bridge | undefined): boolean {
+  return bridge !== undefined && bridge.path === undefined;
 }
 
 /**

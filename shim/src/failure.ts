@@ -3,18 +3,25 @@ import { NAME } from "./threshold.js";
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
 const SENTENCES = {
   "bad-usage": (detail: string) => detail,
+  "no-setting": (port: string) =>
+    `this system refuses port ${port}, and it has no ${NAME} that could be lowered; it wants the server to run as root, or to hold CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
   "no-way": (detail: string) => `${NAME} cannot be lowered from here: ${detail}`,
   refused: (detail: string) => `the host refused to lower ${NAME}: ${detail}`,
+  "refused-another": (detail: string) => `another portshim has just asked, and was refused: ${detail}`,
   dismissed: () => "the password prompt was dismissed",
   "timed-out": (seconds: string) => `nobody answered the host's password prompt within ${seconds} seconds`,
   "bridge-failed": (detail: string) => `the host could not be asked: ${detail}`,
   "host-failed": (detail: string) => `the host's sysctl failed: ${detail}`,
+  "nsenter-failed": (detail: string) => `the host could not set ${NAME} in this container's network: ${detail}`,
   unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
   "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
 } as const;
 
 /** Names a failure for programs; stable across releases. */
 export type FailureCode = keyof typeof SENTENCES;
+
+/** A person's or a policy's no: asking again would only be a nuisance. */
+const REFUSALS: readonly FailureCode[] = ["refused", "refused-another", "dismissed", "timed-out"];
 
 /** A failure that can happen: a code for programs and one sentence for people, never a stack trace. */
 export class PortshimError extends Error {
@@ -27,5 +34,10 @@ export class PortshimError extends Error {
   constructor(code: FailureCode, detail = "") {
     super(SENTENCES[code](detail));
     this.code = code;
+  }
+
+  /** Whether somebody said no, as against something being broken. */
+  get isRefusal(): boolean {
+    return REFUSALS.includes(this.code);
   }
 }

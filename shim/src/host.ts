@@ -6,7 +6,7 @@ import { printable } from "./text.js";
 export interface Host {
   /** Inode of the network namespace that the host's commands run in. */
   readonly networkNamespace: number;
-  /** Absolute paths, out of those asked for, at which the host has a program. */
+  /** Which of PROGRAMS the host has. */
   readonly programs: readonly string[];
 }
 
@@ -15,11 +15,15 @@ export interface NoHost {
   readonly problem: string;
 }
 
-/** Where hosts keep pkexec. */
+/** Where hosts keep what a route may need; a bridge's PATH may lack any of it. */
 export const PKEXEC = "/usr/bin/pkexec";
-
-/** Where hosts keep sysctl(8), the first that is there is used; the PATH of a bridge may lack all of them. */
+export const SUDO = "/usr/bin/sudo";
+export const PODMAN = "/usr/bin/podman";
+export const NSENTER = "/usr/bin/nsenter";
+/** sysctl(8): the first that is there is used. */
 export const SYSCTL = ["/usr/sbin/sysctl", "/sbin/sysctl", "/usr/bin/sysctl"] as const;
+
+const PROGRAMS: readonly string[] = [PKEXEC, SUDO, PODMAN, NSENTER, ...SYSCTL];
 
 const NAMESPACE = "/proc/self/ns/net";
 
@@ -28,8 +32,8 @@ const PATIENCE = 10_000;
 
 /** Asks the host, in one round trip, for its network namespace and its programs. */
 export async function askHost(bridge: Bridge, signal?: AbortSignal): Promise<Host | NoHost> {
-  const question = ["/usr/bin/stat", "--dereference", "--format=%i %n", NAMESPACE, PKEXEC, ...SYSCTL];
-  const ending = await run(bridge.command(question), PATIENCE, signal);
+  const question = ["/usr/bin/stat", "--dereference", "--format=%i %n", NAMESPACE, ...PROGRAMS];
+  const ending = await run(bridge.command(question), { timeout: PATIENCE, signal, identity: bridge.identity });
   return read(ending, bridge);
 }
 
@@ -42,19 +46,33 @@ function read(ending: Ending, bridge: Bridge): Host | NoHost {
   }
   const networkNamespace = inodes.get(NAMESPACE);
   if (networkNamespace === undefined) return { problem: problem(ending, bridge) };
-  return { networkNamespace, programs: [PKEXEC, ...SYSCTL].filter((path) => inodes.has(path)) };
+  return { networkNamespace, programs: PROGRAMS.filter((path) => inodes.has(path)) };
 }
 
-function problem(ending: Ending, bridge: Bridge): string {
-  const answer = printable(ending.stderr) || `it said nothing, with status ${ending.status}`;
-  if (ending.timedOut) return `${bridge.name} did not answer within ${PATIENCE / 1000} seconds`;
-  if (/autolaunch|Can't find bus/i.test(answer)) {
-    return `${bridge.name} found no session bus here (${answer}); start the container from a login session`;
-  }
-  return `${bridge.name} answered: ${answer}`;
+/** How a bus that cannot be used answers, and what mends it. */
+const BUS_TROUBLE: readonly (readonly [answer: RegExp, problem: string])[] = [
+  [
+    /Permission denied|AccessDenied|ServiceUnknown|not permitted|SELinux/i,
+    "the session bus refuses us; start the container with --security-opt label=disable",
+  ],
+  [
+    /connection is closed|closed the connection|EOF/i,
+    "the session bus is another user's; start as the user it belongs to",
+  ],
+  [
+    /autolaunch|Can't find bus|Could not connect|No such file/i,
+    "there is no session bus here; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
+  ],
+];
+
+function problem(ending: Ending, { name }: Bridge): string {
+  if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
+  const answer = printable(ending.stderr) || `nothing, with status ${ending.status}`;
+  const [, known] = BUS_TROUBLE.find(([pattern]) => pattern.test(answer)) ?? [];
+  return known === undefined ? `${name} answered: ${answer}` : `${known} (${name} answered: ${answer})`;
 }
 
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
 export function bridgeFailed(ending: Ending): boolean {
-  return /^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:)|autolaunch/m.test(ending.stderr);
+  return /^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch/m.test(ending.stderr);
 }

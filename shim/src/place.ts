@@ -1,52 +1,151 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
+
+/** Who can give a container or a host another threshold when portshim cannot: see remedy.ts. */
+export type Keeper = "host" | "podman" | "docker" | "kubernetes";
 
 /** Where portshim runs, and how that was told. */
 export interface Place {
-  readonly name: "toolbox" | "podman" | "host";
+  readonly name: string;
   /** For a sentence: "a toolbox". */
   readonly what: string;
   /** The file or variable that gave it away. */
   readonly evidence: string;
-  /** The host is not behind a bridge: we are on it. */
-  readonly isHost: boolean;
+  /** "no": a container, whose host is behind a bridge. "maybe": where there is no bridge, we take it for one. */
+  readonly isHost: "yes" | "no" | "maybe";
   /** Places of this kind never have a network of their own. */
   readonly sharesNetwork: boolean;
+  readonly keeper: Keeper;
+}
+
+/** Where evidence is looked for. */
+interface Scene {
+  /** Whether this absolute path is there. */
+  has(path: string): boolean;
+  /** A file's text, or where a link leads; "" where there is none. */
+  text(path: string): string;
+  link(path: string): string;
+  readonly env: NodeJS.ProcessEnv;
 }
 
 interface Kind extends Omit<Place, "evidence"> {
   /** What shows that we are in such a place; undefined: we are not. */
-  evidence(root: string): string | undefined;
+  evidence(scene: Scene): string | undefined;
 }
+
+const CONTAINER = { isHost: "no", sharesNetwork: false } as const;
+const DESKTOP = { isHost: "no", sharesNetwork: true, keeper: "host" } as const;
+
+/** Inode of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h. */
+const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
 /** Tried in order: the more particular before the more general. */
 const PLACES: readonly Kind[] = [
-  { name: "toolbox", what: "a toolbox", isHost: false, sharesNetwork: true, evidence: file("/run/.toolboxenv") },
+  { name: "flatpak", what: "a flatpak", ...DESKTOP, evidence: file("/.flatpak-info") },
+  { name: "toolbox", what: "a toolbox", ...DESKTOP, evidence: file("/run/.toolboxenv") },
   {
-    name: "podman",
-    what: "a podman container",
-    isHost: false,
+    name: "distrobox",
+    what: "a distrobox",
+    ...DESKTOP,
+    // By default: distrobox create --unshare-netns gives it its own.
     sharesNetwork: false,
+    evidence: ({ has, env }) =>
+      env.CONTAINER_ID && (has("/run/.containerenv") || has("/.dockerenv")) && has("/usr/bin/distrobox-host-exec")
+        ? "CONTAINER_ID and /usr/bin/distrobox-host-exec"
+        : undefined,
+  },
+  {
+    name: "kubernetes",
+    what: "a Kubernetes pod",
+    ...CONTAINER,
+    keeper: "kubernetes",
+    evidence: ({ has, env }) => {
+      const account = "/var/run/secrets/kubernetes.io/serviceaccount";
+      if (env.KUBERNETES_SERVICE_HOST) return "KUBERNETES_SERVICE_HOST";
+      return has(account) ? account : undefined;
+    },
+  },
+  {
+    name: "docker",
+    what: "a docker container",
+    ...CONTAINER,
+    keeper: "docker",
+    evidence: ({ has, text }) =>
+      has("/.dockerenv") && !isWholeDisk(text("/proc/self/mountinfo")) ? "/.dockerenv" : undefined,
+  },
+  {
+    name: "rootless podman",
+    what: "a rootless podman container",
+    ...CONTAINER,
+    keeper: "podman",
+    evidence: ({ has, text }) =>
+      has("/run/.containerenv") && !ownsAllUsers(text("/proc/self/uid_map"))
+        ? "/run/.containerenv, and a user namespace"
+        : undefined,
+  },
+  {
+    name: "rootful podman",
+    what: "a rootful podman container",
+    ...CONTAINER,
+    keeper: "podman",
     evidence: file("/run/.containerenv"),
   },
   {
     name: "host",
     what: "the host itself",
-    isHost: true,
+    isHost: "yes",
     sharesNetwork: true,
-    evidence: () => "no sign of a container",
+    keeper: "host",
+    evidence: ({ has, link, env }) => {
+      if (env.container) return undefined;
+      if (has("/run/systemd/system")) return "/run/systemd/system";
+      return link("/proc/self/ns/pid") === INITIAL_PID_NAMESPACE ? "the initial PID namespace" : undefined;
+    },
+  },
+  {
+    name: "unknown",
+    what: "a place that is neither a host nor a container known to portshim",
+    isHost: "maybe",
+    sharesNetwork: false,
+    keeper: "host",
+    evidence: () => "no sign of any other",
   },
 ];
 
 function file(path: string): Kind["evidence"] {
-  return (root) => (existsSync(join(root, path)) ? path : undefined);
+  return ({ has }) => (has(path) ? path : undefined);
 }
 
-/** Tells the place from the evidence below `root`; there is always one. */
-export function place(root = "/"): Place {
+/** A machine made from an image's files (a virtual one, WSL) keeps its /.dockerenv; its root is a disk, not layers. */
+function isWholeDisk(mountinfo: string): boolean {
+  // proc_pid_mountinfo(5): id, parent, device, root in that filesystem, mount point, … - type, source.
+  return /^\d+ \d+ \S+ \/ \/ .* - \S+ \/dev\/\S+/m.test(mountinfo);
+}
+
+/** The initial user namespace maps every id to itself (user_namespaces(7)); rootless containers live in another. */
+function ownsAllUsers(map: string): boolean {
+  return map === "" || /^\s*0\s+0\s+4294967295\s*$/.test(map);
+}
+
+/** Tells the place from the evidence below `root` and in the environment; there is always one. */
+export function place(env: NodeJS.ProcessEnv, root = "/"): Place {
+  const scene: Scene = {
+    env,
+    has: (path) => existsSync(join(root, path)),
+    text: (path) => attempt(() => readFileSync(join(root, path), "latin1")),
+    link: (path) => attempt(() => readlinkSync(join(root, path))),
+  };
   for (const { evidence, ...kind } of PLACES) {
-    const found = evidence(root);
+    const found = evidence(scene);
     if (found !== undefined) return { ...kind, evidence: found };
   }
   throw new Error("the last place in the table needs no evidence");
+}
+
+function attempt(read: () => string): string {
+  try {
+    return read();
+  } catch {
+    return "";
+  }
 }

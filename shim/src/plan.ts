@@ -8,7 +8,7 @@ export interface Step extends Verdict {
 
 /** What would be done, in order. */
 export interface Plan {
-  /** The threshold is low enough already, or this kernel has none. */
+  /** The threshold is low enough already, or there is none and the port may be bound. */
   readonly satisfied: boolean;
   /** Every route that may be taken, usable or not, in the order in which they are tried. */
   readonly steps: readonly Step[];
@@ -16,15 +16,16 @@ export interface Plan {
 
 /** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
 export function plan(facts: Facts, via?: readonly string[]): Plan {
-  const names = via ?? ROUTES.map(({ name }) => name);
-  const routes = names.flatMap((name) => ROUTES.filter((route) => route.name === name));
+  const names = new Set(via ?? ROUTES.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name));
+  const routes = [...names].flatMap((name) => ROUTES.filter((route) => route.name === name));
   return {
-    satisfied: isSatisfied(facts.threshold, facts.wanted.value),
+    satisfied:
+      isSatisfied(facts.threshold, facts.wanted.value) || (facts.threshold === undefined && facts.mayBind === true),
     steps: routes.map((route) => ({ route, ...route.verdict(facts) })),
   };
 }
 
-/** Whether a server that needs ports from `wanted` up may bind them. Without the setting there is nothing to lower. */
+/** Whether the threshold alone lets a server bind ports from `wanted` up; false where the kernel has none. */
 export function isSatisfied(threshold: number | undefined, wanted: number): boolean {
-  return threshold === undefined || threshold <= wanted;
+  return threshold !== undefined && threshold <= wanted;
 }

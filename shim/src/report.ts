@@ -1,6 +1,7 @@
-import type { Facts } from "./facts.js";
+import { type Facts, isLocal } from "./facts.js";
+import type { PortshimError } from "./failure.js";
 import type { Plan, Step } from "./plan.js";
-import { byHand } from "./route.js";
+import { keep, nextStep } from "./remedy.js";
 import { commandLine, printable } from "./text.js";
 import { NAME } from "./threshold.js";
 
@@ -24,59 +25,48 @@ export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
 }
 
 /** What is about to run as root; said even with --quiet. */
-export function aboutToRun(command: readonly string[], { place }: Facts): string {
-  const where = place.isHost ? "on this machine" : "on the host";
+export function aboutToRun(command: readonly string[], { bridge }: Facts): string {
+  const where = isLocal(bridge) ? "on this machine" : "on the host";
   return `About to run as root ${where} (you may be asked for a password):\n    ${commandLine(command)}`;
 }
 
 /** That it worked, until when, and how to keep it. */
 export function success(facts: Facts): string {
-  const { value } = facts.wanted;
-  return `Done: ports from ${value} up may be bound until ${end(facts)}. To keep it:\n    ${keep(facts)}`;
+  return `Done: ports from ${facts.wanted.value} up may be bound until ${end(facts)}. To keep it:\n    ${keep(facts)}`;
 }
 
-function end({ place, network }: Facts): string {
-  if (place.isHost) return "this machine restarts";
+function end({ bridge, network }: Facts): string {
+  if (isLocal(bridge)) return "this machine restarts";
   return network === "hosts" ? "the host restarts" : "this container stops";
 }
 
-function keep({ place, network, wanted }: Facts): string {
-  const line = `${NAME}=${wanted.value}`;
-  if (!place.isHost && network !== "hosts") return `podman run --sysctl ${line} …`;
-  const command = `echo ${line} | sudo tee /etc/sysctl.d/90-portshim.conf`;
-  return place.isHost ? command : `${command}    (on the host)`;
+/** The commands that were tried on the host, as lines. */
+export function tried(facts: Facts, steps: readonly Step[]): string[] {
+  const { bridge, wanted } = facts;
+  return steps.flatMap(({ route }) => {
+    const command = route.asRoot(facts, wanted.value);
+    if (!command) return [];
+    const through = !bridge || isLocal(bridge) ? "" : ` through ${bridge.path}`;
+    return [`Tried${through}:\n    ${commandLine(command)}`];
+  });
 }
 
-/** What was tried, and what the person can do where portshim could not. */
-export function remedy(facts: Facts, steps: readonly Step[]): string {
-  return [...steps.filter(({ usable }) => usable).flatMap((step) => tried(step, facts)), nextStep(facts)].join("\n");
-}
-
-function tried({ route }: Step, facts: Facts): string[] {
-  const command = route.asRoot(facts, facts.wanted.value);
-  return command ? [`Tried${through(facts)}:\n    ${commandLine(command)}`] : [];
-}
-
-function through({ bridge }: Facts): string {
-  return bridge?.path === undefined ? "" : ` through ${bridge.path}`;
-}
-
-function nextStep({ place, network, wanted }: Facts): string {
-  const option = `--sysctl ${NAME}=${wanted.value}`;
-  if (network === "own") return `Start the container with this option:\n    ${option}`;
-  if (place.isHost) return `Run this, then start again:\n    ${byHand(wanted.value)}`;
-  const onHost = `Run this on the host, then start again:\n    ${byHand(wanted.value)}`;
-  if (network === "hosts" || place.sharesNetwork) return onHost;
-  return `If the container has its own network, start it with this option:\n    ${option}\nIf not: ${onHost.replace("Run", "run")}`;
+/** How a restart policy is kept from asking again, where nobody sits at a terminal. */
+export function restarts(failure: PortshimError): string[] {
+  if (!failure.isRefusal || process.stderr.isTTY) return [];
+  return [
+    "(A systemd unit that restarts it would ask again each time; RestartPreventExitStatus=125 keeps it from that.)",
+  ];
 }
 
 /** What was found, for --verbose. */
 export function facts(found: Facts): string {
   const { threshold, wanted, place, bridge, network } = found;
+  const bridged = bridge === undefined ? "none found" : (bridge.path ?? "none needed");
   return [
     `place: ${place.what} (${place.evidence})`,
     `threshold: ${threshold ?? "this kernel has none"}, wanted: ${wanted.value} (${wanted.by ? printable(wanted.by) : "default"})`,
-    `bridge: ${bridge ? (bridge.path ?? "none needed") : "none found"}, network namespace: ${network}`,
+    `bridge: ${bridged}, network namespace: ${network}`,
   ].join("\n");
 }
 
@@ -85,10 +75,8 @@ export function dryRun(found: Facts, { satisfied, steps }: Plan): string {
   const lines = [facts(found), ...refused(found)];
   if (satisfied) return [...lines, "Nothing has to be done."].join("\n");
   lines.push(request(found));
+  for (const { usable, route, reason } of steps) lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
-  for (const step of steps) {
-    lines.push(`${step.usable ? "yes" : "no "}  ${step.route.name}: ${step.reason}`);
-  }
   if (!first) return [...lines, "No route can be taken.", nextStep(found)].join("\n");
   const command = first.route.asRoot(found, found.wanted.value);
   lines.push(command ? `Would run as root:\n    ${commandLine(command)}` : `Would take the route ${first.route.name}.`);

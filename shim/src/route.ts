@@ -3,8 +3,8 @@ import { BRIDGE_NAMES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { bridgeFailed, PKEXEC, SYSCTL } from "./host.js";
-import { commandLine, printable } from "./text.js";
+import { bridgeFailed, NSENTER, PKEXEC, PODMAN, SUDO, SYSCTL } from "./host.js";
+import { printable } from "./text.js";
 import { FILE, NAME } from "./threshold.js";
 
 /** Whether a route can be taken, and why or why not: the middle of a sentence. */
@@ -13,13 +13,19 @@ export interface Verdict {
   readonly reason: string;
 }
 
-/** One way to lower the threshold. */
+/** One way to let the server have its port. */
 export interface Route {
   readonly name: string;
   /** One line for --help. */
   readonly what: string;
+  /** Tried only where --via names it. */
+  readonly onlyNamed?: boolean;
+  /** The port is free to bind though the threshold stays: there is nothing to say and nothing to verify. */
+  readonly leavesThreshold?: boolean;
+  /** May open a prompt, so only one portshim at a time takes it. */
+  readonly asksSomebody?: boolean;
   verdict(facts: Facts): Verdict;
-  /** What will run as root on the host; undefined: nothing will. */
+  /** What will run on the host as root; undefined: nothing will. */
   asRoot(facts: Facts, value: number): readonly string[] | undefined;
   /**
    * Tries to set the threshold to `value` (0–65535). Resolving says only that the system said yes.
@@ -34,7 +40,7 @@ const no = (reason: string): Verdict => ({ usable: false, reason });
 const write: Route = {
   name: "write",
   what: "write the setting ourselves, where we may",
-  verdict: (facts) => (facts.writable ? yes(`we may write ${FILE}`) : no(`we may not write ${FILE}`)),
+  verdict: ({ writable }) => (writable ? yes(`we may write ${FILE}`) : no(`we may not write ${FILE}`)),
   asRoot: () => undefined,
   async attempt(_facts, value) {
     try {
@@ -45,43 +51,138 @@ const write: Route = {
   },
 };
 
-const pkexec: Route = {
-  name: "pkexec",
-  what: "have the host's root set it, through one password prompt",
+const capability: Route = {
+  name: "capability",
+  what: "the server may bind the port as it is (CAP_NET_BIND_SERVICE)",
+  leavesThreshold: true,
+  verdict: ({ mayBind }) =>
+    mayBind ? yes("we may bind the port as we are") : no("we may not bind the port as we are"),
+  asRoot: () => undefined,
+  async attempt() {},
+};
+
+/**
+ * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value.
+ * The inode is compared once more inside, because a process id may meanwhile be another process's.
+ */
+const SET_IN_NAMESPACE = `
+stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | while read -r inode path; do
+  [ "$inode" = "$1" ] || continue
+  exec ${NSENTER} --net="$path" /bin/sh -c '
+    [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
+done`;
+
+const nsenter: Route = {
+  name: "nsenter",
+  what: "have the host set it in this container's own network, without a password",
   verdict(facts) {
-    const { place, bridge, host, network } = facts;
-    if (!bridge) return no(`there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`);
-    if (!host) return no("there was no need to ask the host");
-    if ("problem" in host) return no(host.problem);
-    if (network === "own") return no(`${place.what} with its own network: the host's value does not matter to it`);
-    if (network === "unknown") return no("it is not known whether the network here is the host's");
-    if (!host.programs.includes(PKEXEC)) return no(`the host has no ${PKEXEC}`);
-    if (!sysctlOf(facts)) return no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
-    return yes(place.isHost ? "polkit can ask for a password" : `the host can be asked through ${bridge.name}`);
+    const reachable = reach(facts);
+    if (!reachable.usable) return reachable;
+    if (facts.network !== "own") return no("only for a container with its own network");
+    return needs(facts, PODMAN, NSENTER) ?? yes("the user who started this container owns its network");
   },
-  asRoot: (facts, value) => [PKEXEC, sysctlOf(facts) ?? SYSCTL[0], "-w", `${NAME}=${value}`],
+  asRoot: () => undefined,
   async attempt(facts, value, timeout, signal) {
-    const { bridge } = facts;
-    const command = pkexec.asRoot(facts, value);
-    if (!bridge || !command) throw new PortshimError("no-way", "the host cannot be reached");
-    judge(await run(bridge.command(command), timeout, signal), timeout);
+    const inode = checked(facts.networkNamespace ?? -1);
+    const script = [PODMAN, "unshare", "/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value)];
+    const ending = await runOnHost(facts, script, timeout, signal);
+    if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
   },
 };
 
-function sysctlOf({ host }: Facts): string | undefined {
-  if (!host || "problem" in host) return undefined;
-  return SYSCTL.find((path) => host.programs.includes(path));
+const pkexec: Route = {
+  name: "pkexec",
+  what: "have the host's root set it, through one password prompt",
+  asksSomebody: true,
+  verdict(facts) {
+    const may = onHostsValue(facts, PKEXEC);
+    if (!may.usable) return may;
+    return yes(
+      facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
+    );
+  },
+  asRoot: (facts, value) => [PKEXEC, ...sysctl(facts, value)],
+  async attempt(facts, value, timeout, signal) {
+    const ending = await runOnHost(facts, [PKEXEC, ...sysctl(facts, value)], timeout, signal);
+    // pkexec(1), RETURN VALUE.
+    if (ending.status === 126) throw new PortshimError("dismissed");
+    if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
+    if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
+  },
+};
+
+const sudo: Route = {
+  name: "sudo",
+  what: "have the host's root set it, where sudo asks for no password",
+  onlyNamed: true,
+  verdict(facts) {
+    const may = onHostsValue(facts, SUDO);
+    return may.usable ? yes("sudo may let us without a password") : may;
+  },
+  asRoot: (facts, value) => [SUDO, "-n", ...sysctl(facts, value)],
+  async attempt(facts, value, timeout, signal) {
+    const ending = await runOnHost(facts, [SUDO, "-n", ...sysctl(facts, value)], timeout, signal);
+    if (ending.status !== 0) throw new PortshimError("refused", answerOf(ending));
+  },
+};
+
+/** All routes, least intrusive first. */
+export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
+
+/** Whether the host answers. */
+function reach({ bridge, host }: Facts): Verdict {
+  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
+  if (!host) return no("there was no need to ask the host");
+  return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
-/** Turns pkexec's exit status (pkexec(1), RETURN VALUE) into a failure, unless it is 0. */
-function judge(ending: Ending, timeout: number): void {
+/** Whether the host's own value is ours, and `program` there to set it. */
+function onHostsValue(facts: Facts, program: string): Verdict {
+  const reachable = reach(facts);
+  if (!reachable.usable) return reachable;
+  if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
+  if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
+  const lacks = needs(facts, program);
+  if (lacks) return lacks;
+  return sysctlPath(facts) ? yes("") : no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
+}
+
+function needs({ host }: Facts, ...programs: string[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : [];
+  const absent = programs.filter((program) => !there.includes(program));
+  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+function sysctlPath({ host }: Facts): string | undefined {
+  return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));
+}
+
+function sysctl(facts: Facts, value: number): string[] {
+  return [sysctlPath(facts) ?? SYSCTL[0], "-w", `${NAME}=${checked(value)}`];
+}
+
+/** An integer as an argument: nothing else goes between us and root. */
+function checked(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `${value} is no number to ask for`);
+  return String(value);
+}
+
+async function runOnHost(
+  facts: Facts,
+  argv: readonly string[],
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<Ending> {
+  const { bridge } = facts;
+  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
+  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity });
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
-  if (ending.status === 0) return;
-  const answer = printable(ending.stderr) || `nothing, status ${ending.status}`;
-  if (ending.status === 126) throw new PortshimError("dismissed");
-  if (ending.status === 127) throw new PortshimError("refused", refusal(answer));
-  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answer);
-  throw new PortshimError("host-failed", answer);
+  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
+  return ending;
+}
+
+function answerOf({ stderr, status }: Ending): string {
+  return printable(stderr) || `nothing, with status ${status}`;
 }
 
 function refusal(answer: string): string {
@@ -92,10 +193,6 @@ function refusal(answer: string): string {
   return `not authorized by policy, or a wrong password (${answer})`;
 }
 
-/** All routes, least intrusive first. */
-export const ROUTES: readonly Route[] = [write, pkexec];
-
-/** A command to fix it by hand, on the host. */
-export function byHand(value: number): string {
-  return commandLine(["sudo", "sysctl", "-w", `${NAME}=${value}`]);
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

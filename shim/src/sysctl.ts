@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { globMatches } from "./glob.js";
 import { KEY, kernelTakes } from "./threshold.js";
 
 /** One assignment of the threshold in a sysctl.d file, as it stands there. */
@@ -52,44 +53,89 @@ interface Rule {
  * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
  */
 export function resolve(root = "/"): Resolution {
-  const files = [...dropIns(root), join(root, LEGACY_FILE)];
-  return apply(files.flatMap((file) => rules(linesOf(file))));
+  const files = [...dropIns(root), LEGACY_FILE];
+  return apply(files.flatMap((file) => rules(linesOf(root, file))));
 }
 
 /** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
 function dropIns(root: string): string[] {
   const byName = new Map<string, string>();
   for (const directory of DIRECTORIES) {
-    for (const name of list(join(root, directory))) {
-      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) {
-        byName.set(name, join(root, directory, name));
-      }
+    for (const name of list(root, directory)) {
+      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name))
+        byName.set(name, `${directory}/${name}`);
     }
   }
   const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
   return names.map((name) => byName.get(name) as string);
 }
 
-function list(directory: string): string[] {
+function list(root: string, directory: string): string[] {
   try {
-    return readdirSync(directory, "latin1");
+    return readdirSync(located(root, directory), "latin1");
   } catch {
     return [];
   }
 }
 
-function linesOf(file: string): Line[] {
-  // File names and contents are bytes, not UTF-8: latin1 carries every byte through unchanged.
-  const path = Buffer.from(file, "latin1");
+function linesOf(root: string, file: string): Line[] {
   let content: string;
   try {
+    const path = located(root, file);
     // A fifo or a device would never end, or block.
     if (!statSync(path).isFile()) return [];
     content = readFileSync(path, "latin1");
   } catch {
     return [];
   }
-  return split(content).map((text, index) => ({ file, line: index + 1, text }));
+  const shown = utf8(join(root, file));
+  return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
+}
+
+/** As many links as Linux follows in one path (MAXSYMLINKS). */
+const MOST_LINKS = 40;
+
+/**
+ * Where a path below `root` leads, links followed as they would be with `root` as `/`: the host's, below /run/host, name
+ * the host's files. Names and contents of files are bytes, not UTF-8: latin1 carries every byte through unchanged.
+ *
+ * Throws where the links never end.
+ */
+function located(root: string, path: string): Buffer {
+  if (root === "/") return Buffer.from(join(root, path), "latin1");
+  const ahead = path.split("/");
+  let behind: string[] = [];
+  for (let links = 0; ahead.length > 0; ) {
+    const part = ahead.shift() as string;
+    if (part === "" || part === ".") continue;
+    if (part === "..") {
+      behind.pop();
+      continue;
+    }
+    const target = linkTarget([root, ...behind, part].join("/"));
+    if (target === undefined) {
+      behind.push(part);
+      continue;
+    }
+    if (++links > MOST_LINKS) throw new Error("too many links");
+    if (target.startsWith("/")) behind = [];
+    ahead.unshift(...target.split("/"));
+  }
+  return Buffer.from([root, ...behind].join("/"), "latin1");
+}
+
+/** Undefined where there is no link: another kind of file, or none. */
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(Buffer.from(path, "latin1"), "latin1");
+  } catch {
+    return undefined;
+  }
+}
+
+/** For people to read. */
+function utf8(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
 /**
@@ -115,16 +161,22 @@ function rules(lines: readonly Line[]): Rule[] {
     const dashed = left.startsWith("-");
     if (equals < 0 && !dashed) continue;
     const key = normalize(strip(dashed ? left.slice(1) : left));
-    if (key !== KEY && !(isGlob(key) && matches(key, KEY))) continue;
+    if (key !== KEY && !(isGlob(key) && globMatches(key, KEY))) continue;
     found.push({ key, value: equals < 0 ? undefined : strip(text.slice(equals + 1)), source });
   }
   return found;
 }
 
-/** The blanks that systemd's strstrip() removes. */
+/** Without the blanks that systemd's strstrip() removes; by hand, as an expression takes hours over a million blanks. */
 function strip(text: string): string {
-  return text.replace(/^[ \t\n\r]+/, "").replace(/[ \t\n\r]+$/, "");
+  let start = 0;
+  let end = text.length;
+  while (start < end && BLANKS.includes(text[start] as string)) start++;
+  while (end > start && BLANKS.includes(text[end - 1] as string)) end--;
+  return text.slice(start, end);
 }
+
+const BLANKS = " \t\n\r";
 
 /** A key as a path below /proc/sys: if its first separator is a dot, dots and slashes swap (sysctl.d(5)). */
 function normalize(key: string): string {
@@ -138,88 +190,6 @@ function normalize(key: string): string {
 
 function isGlob(key: string): boolean {
   return /[*?[]/.test(key);
-}
-
-/** Whether a glob(7) pattern matches a path, part by part. */
-function matches(pattern: string, path: string): boolean {
-  const expression = globExpression(pattern);
-  return expression?.test(path) ?? false;
-}
-
-function globExpression(pattern: string): RegExp | undefined {
-  let source = "";
-  for (let at = 0; at < pattern.length; at++) {
-    const c = pattern[at] as string;
-    if (c === "*") source += "[^/]*";
-    else if (c === "?") source += "[^/]";
-    else if (c === "[") {
-      const bracket = bracketExpression(pattern, at);
-      source += bracket ? bracket.source : "\\[";
-      if (bracket) at = bracket.end;
-    } else if (c === "\\") {
-      at++;
-      source += literal(pattern[at] ?? "\\");
-    } else source += literal(c);
-  }
-  try {
-    return new RegExp(`^(?:${source})$`);
-  } catch {
-    return undefined;
-  }
-}
-
-const CLASSES: Record<string, string> = {
-  alnum: "A-Za-z0-9",
-  alpha: "A-Za-z",
-  blank: " \\t",
-  cntrl: "\\x00-\\x1f\\x7f",
-  digit: "0-9",
-  graph: "!-~",
-  lower: "a-z",
-  print: " -~",
-  punct: "!-\\/:-@\\[-`{-~",
-  space: " \\t\\n\\v\\f\\r",
-  upper: "A-Z",
-  xdigit: "0-9A-Fa-f",
-};
-
-/** A `[…]` that starts at `start`, or undefined when it is never closed: then the `[` stands for itself. */
-function bracketExpression(pattern: string, start: number): { source: string; end: number } | undefined {
-  let at = start + 1;
-  const negated = pattern[at] === "!" || pattern[at] === "^";
-  if (negated) at++;
-  let source = "";
-  for (let first = true; ; first = false) {
-    const c = pattern[at];
-    // In a path no bracket reaches over a slash (glob(7)).
-    if (c === undefined || c === "/") return undefined;
-    if (c === "]" && !first) break;
-    const named = /^\[:([a-z]+):\]/.exec(pattern.slice(at));
-    if (named) {
-      const members = CLASSES[named[1] as string];
-      if (members === undefined) return undefined;
-      source += members;
-      at += named[0].length;
-      continue;
-    }
-    const low = c === "\\" ? pattern[++at] : c;
-    if (low === undefined) return undefined;
-    at++;
-    if (pattern[at] === "-" && pattern[at + 1] !== undefined && pattern[at + 1] !== "]") {
-      at++;
-      const high = pattern[at] === "\\" ? pattern[++at] : pattern[at];
-      if (high === undefined || high === "/") return undefined;
-      at++;
-      // A range that runs backwards matches nothing.
-      if (low <= high) source += `${literal(low)}-${literal(high)}`;
-    } else source += literal(low);
-  }
-  if (source === "") return { source: negated ? "[^/]" : "[]", end: at };
-  return { source: negated ? `[^/${source}]` : `[${source}]`, end: at };
-}
-
-function literal(c: string): string {
-  return `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`;
 }
 
 /** Applies rules in order: per key the last one counts, and an explicit key beats every glob wherever it stands. */
@@ -239,7 +209,7 @@ function apply(all: readonly Rule[]): Resolution {
   for (const { value: text, source } of writes) {
     if (text === undefined) continue;
     const value = kernelTakes(text);
-    const assignment = { file: source.file, line: source.line, text, value };
+    const assignment = { file: source.file, line: source.line, text: utf8(text), value };
     if (value === undefined) refused.push(assignment);
     else {
       declared = assignment;

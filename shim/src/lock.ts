@@ -1,0 +1,88 @@
+import { createConnection, createServer, type Socket } from "node:net";
+import { printable } from "./text.js";
+
+/**
+ * The lock's name: an abstract unix socket, so it lives in the network namespace, exactly as wide as the threshold, and
+ * the kernel frees it when its holder dies. Node 20 pads such a name to 108 bytes and later ones do not; at 107 they
+ * agree.
+ */
+export const NAME = `\0${"portshim: net.ipv4.ip_unprivileged_port_start ".padEnd(107, ".")}`;
+
+/** What a holder says at once; one that does not within PATIENCE is a stranger's socket, and is ignored. */
+const GREETING = "portshim\n";
+
+/** Milliseconds that a stranger on the lock may cost. */
+const PATIENCE = 2000;
+
+/** Most characters taken from a holder: anybody may be one. */
+const MOST = 4096;
+
+/** The lock, held. */
+export interface Lock {
+  /** Tells those who wait how it ended (undefined: well, else the sentence of a refusal), and frees the lock. */
+  release(refusal?: string): Promise<void>;
+}
+
+/** What waiting for another holder led to. */
+export type Outcome =
+  | { readonly lock: Lock }
+  /** The holder was refused: not to be asked again. */
+  | { readonly refusal: string }
+  /** The holder is done or gone; look again. */
+  | "over"
+  /** Somebody sits on the name who is no portshim. */
+  | "stranger";
+
+/** Takes the lock, or waits for who holds it, until `signal` aborts ("over"). */
+export async function take(signal?: AbortSignal): Promise<Outcome> {
+  return (await hold()) ?? (await wait(signal));
+}
+
+function hold(): Promise<{ lock: Lock } | undefined> {
+  return new Promise((resolve) => {
+    const waiting = new Set<Socket>();
+    const server = createServer((socket) => {
+      waiting.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => waiting.delete(socket));
+      socket.write(GREETING);
+    });
+    const release = (refusal = "") =>
+      new Promise<void>((released) => {
+        server.close(() => released());
+        // "\n" alone: it ended well.
+        for (const socket of waiting) socket.end(`${printable(refusal)}\n`, () => socket.destroy());
+      });
+    // EADDRINUSE; or a system without abstract sockets, where there is nothing to wait for either.
+    server.on("error", () => resolve(undefined));
+    server.listen(NAME, () => resolve({ lock: { release } }));
+  });
+}
+
+function wait(signal?: AbortSignal): Promise<Outcome> {
+  return new Promise((resolve) => {
+    let heard = "";
+    const socket = createConnection(NAME);
+    const end = (outcome: Outcome) => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+      socket.destroy();
+      resolve(outcome);
+    };
+    const stop = () => end("over");
+    const timer = setTimeout(() => end("stranger"), PATIENCE);
+    signal?.addEventListener("abort", stop, { once: true });
+    socket.setEncoding("utf8");
+    socket.on("data", (text: string) => {
+      heard += text;
+      if (heard.length > MOST || !GREETING.startsWith(heard.slice(0, GREETING.length))) end("stranger");
+      else if (heard.length >= GREETING.length) clearTimeout(timer);
+    });
+    // Freed between our try and our call, or its holder died.
+    socket.on("error", () => end("over"));
+    socket.on("close", () => {
+      const [refusal = "", rest] = heard.slice(GREETING.length).split("\n");
+      end(refusal !== "" && rest !== undefined ? { refusal: printable(refusal) } : "over");
+    });
+  });
+}

@@ -1,0 +1,59 @@
+import { type Facts, isLocal } from "./facts.js";
+import type { Keeper } from "./place.js";
+import { commandLine } from "./text.js";
+import { NAME } from "./threshold.js";
+
+/** How the threshold is set from outside, by who keeps the place; the person reads it where portshim has no way. */
+interface Advice {
+  /** Where the place has its own network; lines. */
+  own(setting: string): readonly string[];
+  /** The option or field by which the place shares the host's network. */
+  readonly shares: string;
+}
+
+const ADVICE: Record<Keeper, Advice> = {
+  host: { own: (setting) => [`sudo sysctl -w ${setting}`], shares: "" },
+  podman: {
+    own: (setting) => [`podman run --sysctl ${setting} …`, `(in a Quadlet file: Sysctl=${setting})`],
+    shares: "with --network host",
+  },
+  docker: {
+    own: (setting) => [`docker run --sysctl ${setting} …`, `(in a compose file: sysctls: ["${setting}"])`],
+    shares: "with --network host",
+  },
+  kubernetes: {
+    own: (setting) => {
+      const [name, value] = setting.split("=");
+      return [`securityContext: {sysctls: [{name: ${name}, value: "${value}"}]}    (in the pod's spec)`];
+    },
+    shares: "with hostNetwork: true",
+  },
+};
+
+/** The command that sets it on the host, for a person to paste. */
+export function byHand(value: number): string {
+  return commandLine(["sudo", "sysctl", "-w", `${NAME}=${value}`]);
+}
+
+/** The one thing that the person can do where portshim could not; at most five lines. */
+export function nextStep({ place, bridge, network, wanted }: Facts): string {
+  const setting = `${NAME}=${wanted.value}`;
+  const { own, shares } = ADVICE[place.keeper];
+  const onHost = `    ${byHand(wanted.value)}`;
+  if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
+  if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
+  if (place.keeper === "host")
+    return `Run this in its own network namespace or, if it shares the host's, there:\n${onHost}`;
+  const start = `Start it with this:\n${own(setting)
+    .map((line) => `    ${line}`)
+    .join("\n")}`;
+  return network === "own" ? start : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
+}
+
+/** How to keep what was just reached; a line. */
+export function keep({ place, bridge, network, wanted }: Facts): string {
+  const setting = `${NAME}=${wanted.value}`;
+  if (network === "own") return ADVICE[place.keeper].own(setting)[0] ?? "";
+  const command = `echo ${setting} | sudo tee /etc/sysctl.d/90-portshim.conf`;
+  return isLocal(bridge) ? command : `${command}    (on the host)`;
+}

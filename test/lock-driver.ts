@@ -1,0 +1,40 @@
+// Takes the lock as told by its standard input and says what came of it, a line each; with an argument it squats on the
+// lock's name as a stranger would.
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { type Lock, NAME, take } from "../shim/lib/lock.js";
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+
+const STRANGERS: Record<string, string> = { silent: "", chatty: "hello\n", endless: "x".repeat(100_000) };
+
+function squat(kind: string): void {
+  createServer((socket) => {
+    socket.on("error", () => {});
+    socket.write(STRANGERS[kind] ?? "");
+  }).listen(NAME, () => say("squatting"));
+}
+
+let lock: Lock | undefined;
+
+async function tryIt(): Promise<void> {
+  const waiting = setTimeout(() => say("waiting"), 100);
+  const outcome = await take();
+  clearTimeout(waiting);
+  if (typeof outcome === "string") return void say(outcome);
+  if ("refusal" in outcome) return void say(`refusal ${outcome.refusal}`);
+  lock = outcome.lock;
+  say("lock");
+}
+
+const [kind] = process.argv.slice(2);
+if (kind !== undefined) squat(kind);
+else {
+  createInterface({ input: process.stdin }).on("line", (line) => {
+    const [order, ...rest] = line.split(" ");
+    if (order === "release") lock?.release();
+    else if (order === "refuse") lock?.release(rest.join(" "));
+    else tryIt();
+  });
+  tryIt();
+}
