@@ -20,6 +20,10 @@ export interface Situation {
   /** Be an ordinary user (uid and gid 65534) without any capability over the network. */
   ordinary?: boolean;
   cwd?: string;
+  /** A script for dash, run as root of the namespaces before the command: mounts there are its own. */
+  prepare?: string;
+  /** Options of setpriv(1) under which the command runs. */
+  privileges?: readonly string[];
 }
 
 const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
@@ -44,17 +48,20 @@ export function pathWith(version: (typeof NODE_VERSIONS)[number]): string {
 }
 
 // CAP_DAC_READ_SEARCH, because the checkout may lie in a folder that is closed to others.
-const ORDINARY =
-  "--reuid=65534 --regid=65534 --clear-groups --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search";
+const ORDINARY = [
+  ...["--reuid=65534", "--regid=65534", "--clear-groups"],
+  ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
+];
 
 /** Runs a command as root of a new network namespace, and tells the threshold there after it. */
 export function inNamespace(
   argv: readonly string[],
-  { threshold, env = { PATH: pathWith(26) }, ordinary = false, cwd = "/" }: Situation,
+  { threshold, env = { PATH: pathWith(26) }, ordinary = false, cwd = "/", prepare = ":", privileges = [] }: Situation,
 ): SpawnSyncReturns<string> & { threshold: number } {
-  const drop = ordinary ? `/usr/bin/setpriv ${ORDINARY}` : "";
-  const script = `echo ${threshold} > ${SETTING}; (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} >&3; exit $status`;
-  const result = spawnSync("/usr/bin/unshare", ["--net", "/bin/dash", "-c", script, "dash", ...argv], {
+  const options = [...(ordinary ? ORDINARY : []), ...privileges];
+  const drop = options.length > 0 ? `/usr/bin/setpriv ${options.join(" ")}` : "";
+  const script = `echo ${threshold} > ${SETTING}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${prepare}); (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} >&3; exit $status`;
+  const result = spawnSync("/usr/bin/unshare", ["--net", "--mount", "/bin/dash", "-c", script, "dash", ...argv], {
     cwd,
     env,
     encoding: "utf8",

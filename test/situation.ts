@@ -23,6 +23,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     declaredHere: { declared, refused: [] },
     declaredOnHost: NOTHING,
     writable: false,
+    drop: undefined,
     mayBind: false,
     bridge: findBridge(TOOLBOX, {}, () => true),
     host: {

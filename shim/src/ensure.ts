@@ -1,3 +1,4 @@
+import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { type Lock, take } from "./lock.js";
@@ -6,6 +7,7 @@ import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
 import { nextStep } from "./remedy.js";
 import * as report from "./report.js";
 import { liveThreshold } from "./threshold.js";
+import { resolveUser } from "./user.js";
 
 /** How loud a message is: `detail` for --verbose, `info` silenced by --quiet, `notice` always said. */
 export type Level = "detail" | "info" | "notice";
@@ -16,21 +18,28 @@ export type Log = (level: Level, message: string) => void;
 /** What was done: nothing, because it was satisfied already, or the name of the route that did it. */
 export type Done = "already" | string;
 
-/** What an attempt is made with. */
-interface Attempt {
-  readonly facts: Facts;
+/** What is to be ensured, for whom, and who is told of it. */
+export interface Task {
   readonly options: Options;
+  /** How the server becomes another user; see dropFor(). */
+  readonly drop: Drop | undefined;
+  readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
-  readonly signal: AbortSignal | undefined;
+  /** Stops it: with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** The plan for `options` and the facts it is made from; what --dry-run prints and ensure() carries out. */
-export async function preview(
-  options: Options,
-  env: NodeJS.ProcessEnv,
-  signal?: AbortSignal,
-): Promise<{ facts: Facts; plan: Plan }> {
-  const facts = await gather(options.start, env, signal);
+/**
+ * Makes the drop that --user asks for, before anything is changed: a server that was to be dropped never runs as root.
+ * Throws PortshimError `no-user` or `no-drop`.
+ */
+export function dropFor({ user }: Options): Drop | undefined {
+  return user === undefined ? undefined : prepareDrop(resolveUser(user));
+}
+
+/** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
+export async function preview({ options, drop, env, signal }: Task): Promise<{ facts: Facts; plan: Plan }> {
+  const facts = await gather({ start: options.start, drop, env, signal });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }
@@ -38,10 +47,11 @@ export async function preview(
 /**
  * Makes sure that ports from the wanted threshold up may be bound in our network namespace.
  *
- * Throws PortshimError, and the reason of `signal` once that aborts.
+ * Throws PortshimError, and the reason of the task's signal once that aborts.
  */
-export async function ensure(options: Options, env: NodeJS.ProcessEnv, log: Log, signal?: AbortSignal): Promise<Done> {
-  const { facts, plan } = await preview(options, env, signal);
+export async function ensure(task: Task): Promise<Done> {
+  const { log, signal } = task;
+  const { facts, plan } = await preview(task);
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
   if (plan.satisfied) return "already";
@@ -53,7 +63,7 @@ export async function ensure(options: Options, env: NodeJS.ProcessEnv, log: Log,
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {
-      return await attempt(step, { facts, options, log, signal });
+      return await attempt(step, facts, task);
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;
@@ -64,42 +74,39 @@ export async function ensure(options: Options, env: NodeJS.ProcessEnv, log: Log,
   throw last;
 }
 
-async function attempt(step: Step, attempt: Attempt): Promise<Done> {
-  return step.route.asksSomebody ? alone(step, attempt) : carryOut(step, attempt);
+async function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
+  return step.route.asksSomebody ? alone(step, facts, task) : carryOut(step, facts, task);
 }
 
 /** One prompt for all who start at the same time in this network namespace. */
-async function alone(step: Step, attempt: Attempt): Promise<Done> {
-  const { facts, log, signal } = attempt;
-  for (let told = false; ; ) {
-    const outcome = await take(signal);
-    signal?.throwIfAborted();
+async function alone(step: Step, facts: Facts, task: Task): Promise<Done> {
+  for (;;) {
+    const outcome = await take(task.signal);
+    task.signal?.throwIfAborted();
+    if (outcome === "stranger") return carryOut(step, facts, task);
     if (outcome === "over") {
       if (isSatisfied(liveThreshold(), facts.wanted.value)) return "already";
-      if (!told) log("detail", "another portshim asked meanwhile; looking again");
-      told = true;
       continue;
     }
-    if (outcome === "stranger") return carryOut(step, attempt);
     if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
-    return locked(step, attempt, outcome.lock);
+    return locked(step, facts, task, outcome.lock);
   }
 }
 
-async function locked(step: Step, attempt: Attempt, lock: Lock): Promise<Done> {
+async function locked(step: Step, facts: Facts, task: Task, lock: Lock): Promise<Done> {
   try {
-    const done = await carryOut(step, attempt);
+    const done = await carryOut(step, facts, task);
     await lock.release();
     return done;
   } catch (error) {
     // Only a person's or a policy's no is binding for the others; who was merely stopped leaves it to the next.
-    const final = error instanceof PortshimError && error.isRefusal && !attempt.signal?.aborted;
+    const final = error instanceof PortshimError && error.isRefusal && !task.signal?.aborted;
     await lock.release(final ? error.message : undefined);
     throw error;
   }
 }
 
-async function carryOut({ route }: Step, { facts, options, log, signal }: Attempt): Promise<Done> {
+async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {
   const { value } = facts.wanted;
   // Somebody else may have lowered it while the host was asked, or another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";

@@ -1,61 +1,101 @@
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
-import { ensure, type Log, preview } from "./ensure.js";
+import { type Drop, leftovers, setprivCommand } from "./drop.js";
+import { dropFor, ensure, type Log, preview, type Task } from "./ensure.js";
+import { survey } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { help, type Options, parse } from "./options.js";
+import { becomeByNode, requireExecve } from "./handover.js";
+import { help, type Invocation, type Options, parse } from "./options.js";
 import { watchParent } from "./parent.js";
+import { isSatisfied } from "./plan.js";
 import * as report from "./report.js";
 import { ROUTES } from "./route.js";
 import { STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
+import { liveThreshold } from "./threshold.js";
 import { VERSION } from "./version.js";
 
 /** Signals that stop portshim where it runs without the stub. */
 const STOPPING = ["SIGHUP", "SIGINT", "SIGQUIT"] as const;
 
+/** Who starts us: the stub, by its pid, or an image's ENTRYPOINT where there is no shell for it. */
+interface Caller {
+  /** Undefined where there is no stub: then we become the command ourselves. */
+  readonly stub: number | undefined;
+  /** The stub wants to know how to become --user, on stdout. */
+  readonly asksForDrop: boolean;
+}
+
 /**
- * The helper's work for `portshim [options] -- command`: resolves to the status for the stub (see status.ts).
- * `env` holds PORTSHIM_STUB, the stub's pid, where the stub started us.
+ * The helper's work for `portshim [options] -- command`: resolves to the status for the stub (see status.ts), or does
+ * not return where it becomes the command. `env` holds what the stub says: PORTSHIM_STUB, its pid, and PORTSHIM_ASK.
  */
 export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const caller: Caller = { stub: Number(env.PORTSHIM_STUB) || undefined, asksForDrop: env.PORTSHIM_ASK === "drop" };
   const stop = new AbortController();
   const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
-  const stub = Number(env.PORTSHIM_STUB);
   process.on("SIGTERM", stopBy("SIGTERM"));
   // The stub sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
-  for (const name of STOPPING) process.on(name, stub > 0 ? () => {} : stopBy(name));
-  if (stub > 0) watchParent(stub, stopBy("SIGTERM"));
+  for (const name of STOPPING) process.on(name, caller.stub ? () => {} : stopBy(name));
+  if (caller.stub) watchParent(caller.stub, stopBy("SIGTERM"));
   try {
-    const { options } = parse(argv, env, routeNames());
-    return await act(options, env, stop.signal);
+    const names = ROUTES.map(({ name }) => name);
+    return await act(parse(argv, env, names), caller, env, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return stop.signal.reason as number;
     say(error instanceof PortshimError ? error.message : `this is a mistake in portshim: ${printable(String(error))}`);
-    return STATUS.failed;
+    return statusOf(error);
   }
 }
 
-function routeNames(): string[] {
-  return ROUTES.map(({ name }) => name);
+function statusOf(error: unknown): number {
+  const code = error instanceof PortshimError ? error.code : undefined;
+  if (code === "not-found") return STATUS.notFound;
+  return code === "not-executable" ? STATUS.notExecutable : STATUS.failed;
 }
 
-async function act(options: Options, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+async function act(
+  invocation: Invocation,
+  caller: Caller,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<number> {
+  const { options, command } = invocation;
   if (options.help) return print(help(ROUTES));
   if (options.version) return print(`portshim ${VERSION}\n`);
+  const drop = dropFor(options);
+  const task: Task = { options, drop, env, log: logger(options), signal };
   if (options.dryRun) {
-    const { facts, plan } = await preview(options, env, signal);
+    const { facts, plan } = await preview(task);
     print(`${report.dryRun(facts, plan)}\n`);
     return plan.satisfied || plan.steps.some(({ usable }) => usable) ? STATUS.said : STATUS.failed;
   }
+  if (caller.asksForDrop && drop) return tellDrop(drop, options, env);
+  if (!caller.stub) requireExecve();
   try {
-    await ensure(options, env, logger(options), signal);
+    await ensure(task);
   } catch (error) {
     if (!(error instanceof PortshimError) || signal.aborted) throw error;
     say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);
     if (!options.optional) return STATUS.failed;
     say("Starting the command all the same, because of --optional.");
   }
-  return STATUS.ready;
+  signal.throwIfAborted();
+  if (caller.stub) return STATUS.ready;
+  if (drop && !options.quiet) for (const left of leftovers({ ...drop, setpriv: undefined })) say(left);
+  return becomeByNode(command, drop?.user);
+}
+
+/**
+ * Tells the stub how to become the user, a word a line: HOME, then the command that goes before the server's; or only
+ * `node`, where Node has to do it.
+ */
+function tellDrop(drop: Drop, options: Options, env: NodeJS.ProcessEnv): number {
+  if (!drop.setpriv) return print("node\n");
+  const { wanted } = survey({ start: options.start, drop, env });
+  const keepsPort = !isSatisfied(liveThreshold(), wanted.value) && drop.held.has("net_bind_service");
+  if (!options.quiet) for (const left of leftovers(drop)) say(left);
+  return print(`${[drop.user.home, ...setprivCommand(drop, keepsPort)].join("\n")}\n`);
 }
 
 function logger({ quiet, verbose }: Options): Log {

@@ -1,6 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { mayBind } from "./bind.js";
 import { type Bridge, findBridge } from "./bridge.js";
+import type { Drop } from "./drop.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, ourNetworkNamespace } from "./network.js";
 import { type Place, place } from "./place.js";
@@ -20,6 +21,8 @@ export interface Facts {
   readonly declaredOnHost: Resolution | undefined;
   /** We may write the threshold ourselves. */
   readonly writable: boolean;
+  /** The server is to be another user than we are, and this is how; undefined: it is not. */
+  readonly drop: Drop | undefined;
   /** We may bind the lowest wanted port as we are; undefined: not asked, the threshold is low enough. */
   readonly mayBind: boolean | undefined;
   readonly bridge: Bridge | undefined;
@@ -34,38 +37,43 @@ export interface Facts {
 /** Where a toolbox or a distrobox sees the host's files. */
 const HOST_ROOT = "/run/host";
 
+/** What the facts are read for. */
+export interface Request {
+  /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
+  readonly start: number | undefined;
+  readonly drop: Drop | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where we are and what is wanted there: all that files alone tell. */
+export function survey({ start, env }: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
+  const here = place(env);
+  const declaredHere = resolve();
+  const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
+  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost) };
+}
+
 /**
- * Reads the facts. The host is asked only where the threshold is above `start` (or what is declared) and we can neither
- * write it ourselves nor bind the port as we are.
+ * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
+ * ourselves nor bind the port as we are.
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
-export async function gather(start: number | undefined, env: NodeJS.ProcessEnv, signal?: AbortSignal): Promise<Facts> {
-  const here = place(env);
+export async function gather(request: Request): Promise<Facts> {
+  const { drop, env, signal } = request;
+  const seen = survey(request);
+  const goal = seen.wanted.value;
   const threshold = liveThreshold();
-  const declaredHere = resolve();
-  const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
-  const goal = wanted(start, declaredHere, declaredOnHost);
-  const high = threshold === undefined || threshold > goal.value;
+  const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high ? await mayBind(Math.max(goal.value, 1)) : undefined;
-  const bridge = findBridge(here, env);
+  const bindable = high ? await mayBind(Math.max(goal, 1)) : undefined;
+  const bridge = findBridge(seen.place, env);
   const networkNamespace = ourNetworkNamespace();
   const stuck = high && threshold !== undefined && !writable && !bindable;
   const host = stuck && bridge ? await askHost(bridge, signal) : undefined;
-  return {
-    threshold,
-    wanted: goal,
-    place: here,
-    declaredHere,
-    declaredOnHost,
-    writable,
-    mayBind: bindable,
-    bridge,
-    host,
-    networkNamespace,
-    network: whose(bridge, networkNamespace, host),
-  };
+  const network = whose(bridge, networkNamespace, host);
+  return { ...seen, threshold, writable, drop, mayBind: bindable, bridge, host, networkNamespace, network };
 }
 
 function whose(bridge: Bridge | undefined, ours: number | undefined, host: Host | NoHost | undefined): Network {

@@ -14,6 +14,12 @@ const SENTENCES = {
   "host-failed": (detail: string) => `the host's sysctl failed: ${detail}`,
   "nsenter-failed": (detail: string) => `the host could not set ${NAME} in this container's network: ${detail}`,
   unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
+  "no-user": (detail: string) => `--user cannot be followed: ${detail}`,
+  "no-drop": (detail: string) => `--user cannot be followed: ${detail}`,
+  "no-execve": (version: string) =>
+    `without a shell (or, for --user, without util-linux's setpriv) portshim needs Node.js 22.15 or later, and this is ${version}`,
+  "not-found": (command: string) => `${command}: not found`,
+  "not-executable": (command: string) => `${command}: cannot be executed`,
   "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
 } as const;
 

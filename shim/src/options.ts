@@ -8,6 +8,8 @@ export interface Options {
   start: number | undefined;
   /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
   via: readonly string[] | undefined;
+  /** USER[:GROUP] that the server is to run as; undefined: as whoever started us. */
+  user: string | undefined;
   /** Start the server even when the port cannot be made available. */
   optional: boolean;
   /** Seconds a password prompt may stay open, 1–86400. */
@@ -30,6 +32,7 @@ export interface Invocation {
 export const DEFAULTS: Options = {
   start: undefined,
   via: undefined,
+  user: undefined,
   optional: false,
   timeout: 120,
   dryRun: false,
@@ -73,6 +76,16 @@ const TABLE: readonly Option[] = [
         if (!routes.includes(name)) throw new Error(`one or more of ${routes.join(", ")}`);
         return name;
       });
+    },
+  },
+  {
+    flag: "--user",
+    variable: "PORTSHIM_USER",
+    value: "USER[:GROUP]",
+    help: "started as root: become this user, keeping no other capability than the port's",
+    set: (options, value) => {
+      if (value === "") throw new Error("a user's name or number");
+      options.user = value;
     },
   },
   {

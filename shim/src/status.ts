@@ -4,6 +4,9 @@ export const STATUS = {
   ready: 0,
   /** portshim failed, or was called wrongly. */
   failed: 125,
+  /** The command cannot be executed, or was not found. */
+  notExecutable: 126,
+  notFound: 127,
   /** Between helper and stub only: all was said (--help, --dry-run), nothing is to be started. The stub exits 0. */
   said: 100,
   /** Between helper and stub only: this Node is too old. main.ts says it before anything else is loaded. */

@@ -1,0 +1,17 @@
+import { readFileSync } from "node:fs";
+
+/** Bits of the capability sets (linux/capability.h). */
+const BITS = { setgid: 6, setuid: 7, setpcap: 8, net_bind_service: 10 } as const;
+
+/** A capability that portshim asks about, as setpriv(1) names it. */
+export type Capability = keyof typeof BITS;
+
+/** Which of them our effective set holds; none where /proc does not tell. */
+export function effectiveCapabilities(file = "/proc/self/status"): ReadonlySet<Capability> {
+  let set = 0n;
+  try {
+    set = BigInt(`0x${/^CapEff:\s*([0-9a-f]{1,16})$/m.exec(readFileSync(file, "latin1"))?.[1] ?? "0"}`);
+  } catch {}
+  const names = Object.keys(BITS) as Capability[];
+  return new Set(names.filter((name) => (set >> BigInt(BITS[name])) & 1n));
+}
