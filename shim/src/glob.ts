@@ -55,32 +55,40 @@ function withoutEscape(part: string): string {
 
 /** fnmatch(3) for one part of a path; none of the names to be matched starts with a dot. */
 function partMatches(pattern: string, name: string): boolean {
+  let p = 0;
   let at = 0;
-  for (let p = 0; p < pattern.length; p++, at++) {
-    const c = pattern[p] as string;
-    if (c === "*") {
-      const rest = pattern.slice(p + 1);
-      for (let from = at; from <= name.length; from++) if (partMatches(rest, name.slice(from))) return true;
-      return false;
+  let star: { p: number; at: number } | undefined;
+  while (at < name.length) {
+    if (pattern[p] === "*") {
+      star = { p: ++p, at };
+      continue;
     }
-    const next = name[at];
-    if (next === undefined) return false;
-    if (c === "?") continue;
-    if (c === "[") {
-      const bracket = bracketMatches(pattern, p + 1, next);
-      if (bracket === "ill-formed") return false;
-      if (bracket !== "open") {
-        if (!bracket.matches) return false;
-        p = bracket.end;
-        continue;
-      }
-    }
-    if (c === "\\") {
-      // A backslash at the end matches nothing.
-      if (pattern[++p] !== next) return false;
-    } else if (c !== next) return false;
+    const next = characterMatches(pattern, p, name[at] as string);
+    if (next !== undefined) {
+      p = next;
+      at++;
+    } else if (star) {
+      // Only the last star can help: what stands before it has matched, and needs no other way to.
+      p = star.p;
+      at = ++star.at;
+    } else return false;
   }
-  return at === name.length;
+  while (pattern[p] === "*") p++;
+  return p === pattern.length;
+}
+
+/** Where the pattern goes on behind what matches `c` at `p`; undefined where nothing there does. */
+function characterMatches(pattern: string, p: number, c: string): number | undefined {
+  const first = pattern[p];
+  if (first === "?") return p + 1;
+  if (first === "[") {
+    const bracket = bracketMatches(pattern, p + 1, c);
+    if (bracket === "ill-formed") return undefined;
+    if (bracket !== "open") return bracket.matches ? bracket.end + 1 : undefined;
+  }
+  // A backslash at the end matches nothing.
+  if (first === "\\") return pattern[p + 1] === c ? p + 2 : undefined;
+  return first === c ? p + 1 : undefined;
 }
 
 const CLASSES: Record<string, RegExp> = {
@@ -120,12 +128,6 @@ function bracketMatches(pattern: string, start: number, c: string): Bracket {
       if (members === undefined && !found) return "ill-formed";
       found ||= members?.test(c) ?? false;
       at += named[0].length;
-      continue;
-    }
-    const equivalent = /^\[=([^])=\]/.exec(pattern.slice(at));
-    if (equivalent) {
-      found ||= equivalent[1] === c;
-      at += equivalent[0].length;
       continue;
     }
     const low = element(pattern, at);

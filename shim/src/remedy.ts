@@ -53,7 +53,8 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
 /** How to keep what was just reached; a line. */
 export function keep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${NAME}=${wanted.value}`;
-  if (network === "own") return ADVICE[place.keeper].own(setting)[0] ?? "";
+  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
+  if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
   const command = `echo ${setting} | sudo tee /etc/sysctl.d/90-portshim.conf`;
   return isLocal(bridge) ? command : `${command}    (on the host)`;
 }

@@ -7,7 +7,7 @@ set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 # The last two are for the official builds of Node.
-packages=bash,busybox-static,dash,flatpak-xdg-utils,libcap2-bin,passwd,procps,sudo,util-linux,libatomic1,libstdc++6
+packages=bash,busybox-static,dash,flatpak-xdg-utils,libcap2-bin,nginx-light,passwd,procps,sudo,util-linux,libatomic1,libstdc++6
 suite=bookworm
 
 # Runs inside the lab's namespaces, as the lab's user: only she makes files whose owners fit her containers.

@@ -1,0 +1,312 @@
+import * as assert from "uvu/assert";
+import { suite } from "../suite.js";
+import { type Lab, type Result, startLab } from "./lab.js";
+
+const test = suite("every place and every route", "lab", "nodes");
+
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const BASE = "localhost/portshim-lab/base:1";
+const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
+/** The command in the container: what it sees of the value, and that it was reached. */
+const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
+
+let lab: Lab;
+/** podman's options that put portshim, Node and a file that asks for 80 into a container made without them. */
+let shim: string[];
+let bus: string[];
+
+test.before(async () => {
+  lab = await startLab();
+  await lab.installShim();
+  await lab.polkit("YES");
+  await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
+  const { repository } = lab;
+  shim = [
+    ...["--volume", `${repository}/shim/portshim:/usr/local/bin/portshim:ro`],
+    ...["--volume", `${repository}/shim/lib:/usr/local/lib/portshim:ro`],
+    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+    ...["--volume", `${repository}/test/fixture:/srv:ro`],
+    ...["--volume", "/etc/portshim-test:/etc/sysctl.d:ro"],
+  ];
+  const socket = `/run/user/${lab.uid}/bus`;
+  bus = ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
+});
+test.after(() => lab.stop());
+test.before.each(async () => {
+  await lab.setThreshold(1024);
+});
+
+const rootless = (options: string[], argv: string[], timeout = 60_000): Promise<Result> =>
+  lab.asUser(["podman", "run", "--rm", ...shim, ...options, BASE, ...argv], { timeout });
+
+/** What became of the host, which a container with its own network must leave alone. */
+async function untouched<T>(run: () => Promise<T>): Promise<T> {
+  const prompts = (await lab.prompts()).length;
+  const result = await run();
+  assert.equal([await lab.threshold(), (await lab.prompts()).length], [1024, prompts]);
+  return result;
+}
+
+/** Who the container's user is: root (of the container), or the one who started it. */
+const ROOT: string[] = [];
+const HERSELF = ["--userns", "keep-id"];
+/** As an image's own USER: nobody whom the host knows, and nobody's bus. */
+const ANOTHER = ["--user", "1000"];
+const HOST_NETWORK = ["--network", "host"];
+
+/** Asserts that the command was started, saying nothing but `said`, and what the value was then. */
+function assertStarted(run: Result, value: number, said = /^$/): void {
+  assert.equal([run.status, run.stdout], [0, `started at ${value}\n`], run.stderr);
+  assert.match(run.stderr, said);
+}
+
+const LOWERED =
+  /\nportshim: Done: ports from 80 up may be bound until this container stops\. To keep it:\n {4}podman run --sysctl/;
+
+test("rootless podman, own network, the user, with the bus: nsenter", async () => {
+  assertStarted(await untouched(() => rootless([...HERSELF, ...bus], ["portshim", ...SEE])), 80, LOWERED);
+});
+
+test("rootless podman, own network, the user, without the bus: no way", async () => {
+  const run = await untouched(() => rootless(HERSELF, ["portshim", ...SEE]));
+  assert.equal([run.status, run.stdout], [125, ""]);
+  const start = `Start it with this:\n    podman run --sysctl ${NAME}=80 …\n    (in a Quadlet file: Sysctl=${NAME}=80)\n`;
+  assert.ok(run.stderr.endsWith(`${start}or, with --network host, run this on the host:\n${BY_HAND}\n`), run.stderr);
+});
+
+test("rootless podman, own network, root: capability", async () => {
+  assertStarted(await untouched(() => rootless(ROOT, ["portshim", ...SEE])), 1024);
+});
+
+test("rootless podman, own network, root with --user: capability, handed on alone", async () => {
+  const check = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs)' /proc/self/status; exec node /srv/server.js";
+  const command = ["portshim", "--user=1000:1000", "--", "/bin/sh", "-c", check];
+  const running = await lab.spawn("user", ["podman", "run", "--rm", "--name", "dropped", ...shim, BASE, ...command]);
+  await running.waitFor(/serving on 80/);
+  const port = [
+    "podman",
+    "exec",
+    "dropped",
+    "node",
+    "-e",
+    'fetch("http://127.0.0.1/x").then(async (a) => console.log(await a.text()))',
+  ];
+  assert.match((await lab.asUser(port)).stdout, /^\d+ \/x\n/);
+  await lab.asUser(["podman", "rm", "--force", "--time", "0", "dropped"]);
+  await running.exited;
+  const status = running.stdout.replace(/[ \t]+/g, " ");
+  assert.match(status, "Uid: 1000 1000 1000 1000\nGid: 1000 1000 1000 1000\nGroups: \n");
+  for (const set of ["Inh", "Prm", "Eff", "Bnd", "Amb"]) assert.match(status, `Cap${set}: 0000000000000400\n`);
+  assert.match(status, "NoNewPrivs: 1\n");
+  assert.is(running.stderr, "");
+});
+
+test("rootless podman, own network, an image's own user: no way", async () => {
+  const run = await untouched(() => rootless(ANOTHER, ["portshim", ...SEE]));
+  assert.equal([run.status, run.stdout], [125, ""]);
+  assert.match(run.stderr, `podman run --sysctl ${NAME}=80 …`);
+});
+
+test("rootless podman, started with --sysctl: nothing to do, and no Node", async () => {
+  const withoutNode = shim.filter((option, at) => !/bin\/node/.test(option) && !/bin\/node/.test(shim[at + 1] ?? ""));
+  const options = ["podman", "run", "--rm", ...withoutNode, "--sysctl", `${NAME}=80`, ...ANOTHER, BASE];
+  assertStarted(await untouched(() => lab.asUser([...options, "portshim", ...SEE])), 80);
+});
+
+test("rootless podman, the host's network, the user, with the bus: pkexec", async () => {
+  const run = await rootless([...HOST_NETWORK, ...HERSELF, ...bus], ["portshim", ...SEE]);
+  assertStarted(run, 80, /About to run as root on the host[^]*until the host restarts/);
+  assert.is(await lab.threshold(), 80);
+});
+
+test("rootless podman, the host's network, the user, without the bus: no way", async () => {
+  const run = await untouched(() => rootless([...HOST_NETWORK, ...HERSELF], ["portshim", ...SEE]));
+  assert.equal([run.status, run.stdout], [125, ""]);
+  assert.match(
+    run.stderr,
+    "there is no session bus here; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus",
+  );
+});
+
+test("rootless podman, privileged, own network, root: write", async () => {
+  assertStarted(await untouched(() => rootless(["--privileged"], ["portshim", ...SEE])), 80, LOWERED);
+});
+
+test("a pod's container, own network, the user, with the bus: nsenter", async () => {
+  await lab.asUser(["podman", "pod", "create", "--name", "pod", ...HERSELF], { timeout: 60_000 });
+  const run = await untouched(() => rootless(["--pod", "pod", ...bus], ["portshim", ...SEE]));
+  await lab.asUser(["podman", "pod", "rm", "--force", "pod"]);
+  assertStarted(run, 80, LOWERED);
+});
+
+test("a distrobox, the host's network, the user: pkexec through distrobox-host-exec", async () => {
+  // A stand-in for distrobox's own program, which no Debian package has: it forwards to a flatpak-spawn, as that does.
+  const program = '#!/bin/sh\nexec /opt/flatpak-spawn --host --watch-bus "$@"\n';
+  await lab.writeFile("host", "/etc/portshim-test-host-exec", program, 0o755);
+  const real = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
+  const box = [
+    ...["--env", "CONTAINER_ID=box", "--volume", "/etc/portshim-test-host-exec:/usr/bin/distrobox-host-exec:ro"],
+    ...["--volume", `${real}:/opt/flatpak-spawn:ro`, "--volume", `/dev/null:${real}:ro`],
+  ];
+  const run = await rootless([...HOST_NETWORK, ...HERSELF, ...bus, ...box], ["portshim", "--verbose", ...SEE]);
+  assertStarted(run, 80, /place: a distrobox [^]*bridge: \/usr\/bin\/distrobox-host-exec[^]*as root on the host/);
+});
+
+test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
+  const options = [...HOST_NETWORK, ...HERSELF, ...bus, "--volume", "/dev/null:/.flatpak-info:ro"];
+  const run = await rootless(options, ["portshim", "--verbose", ...SEE]);
+  assertStarted(run, 80, /place: a flatpak [^]*as root on the host/);
+});
+
+test("a Kubernetes pod, an image's own user: no way, and the field that is", async () => {
+  const run = await untouched(() =>
+    rootless([...ANOTHER, "--env", "KUBERNETES_SERVICE_HOST=10.0.0.1"], ["portshim", ...SEE]),
+  );
+  assert.is(run.status, 125);
+  assert.match(run.stderr, `securityContext: {sysctls: [{name: ${NAME}, value: "80"}]}`);
+});
+
+test("a docker container, an image's own user: no way, and the flag that is", async () => {
+  const run = await untouched(() =>
+    rootless([...ANOTHER, "--volume", "/dev/null:/.dockerenv:ro"], ["portshim", ...SEE]),
+  );
+  assert.is(run.status, 125);
+  assert.match(run.stderr, `docker run --sysctl ${NAME}=80 …`);
+});
+
+const onHost = (argv: string[]) =>
+  lab.asUser([`${lab.repository}/shim/portshim`, ...argv], {
+    env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` },
+  });
+
+test("the host itself, an ordinary user: pkexec", async () => {
+  await lab.writeFile("host", "/run/systemd/system/marker", "");
+  const run = await onHost(["--start=80", "--verbose", ...SEE]);
+  await lab.removeFile("host", "/run/systemd");
+  assertStarted(
+    run,
+    80,
+    /place: the host itself [^]*About to run as root on this machine [^]*until this machine restarts/,
+  );
+  assert.is(await lab.threshold(), 80);
+});
+
+test("an unknown place with a bridge, an ordinary user: pkexec", async () => {
+  const run = await onHost(["--start=80", "--verbose", ...SEE]);
+  assertStarted(run, 80, /place: a place that is neither [^]*About to run as root on the host /);
+});
+
+test("the host itself, root: write", async () => {
+  const argv = [`${lab.repository}/shim/portshim`, "--start=80", ...SEE];
+  const run = await lab.asHost(argv, { env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` } });
+  assertStarted(run, 80, /Done: ports from 80 up/);
+});
+
+for (const [who, argv] of [
+  ["the plain user", ["portshim"]],
+  ["sudo portshim", ["sudo", "portshim"]],
+] as const) {
+  test(`a toolbox, nginx, ${who}: pkexec`, async () => {
+    // A pid file each: root may not open another's in /tmp (fs.protected_regular).
+    const config = `daemon off; pid /tmp/nginx-${argv[0]}.pid; error_log stderr; events {} http { access_log off; server { listen 80; return 200 hello; } }`;
+    await lab.writeFile("toolbox", "/etc/nginx.conf", config);
+    const prompts = (await lab.prompts()).length;
+    const running = await lab.spawn("toolbox", [...argv, "--start=80", "--", "nginx", "-c", "/etc/nginx.conf"]);
+    await running.waitFor(/Done: ports from 80 up may be bound until the host restarts/);
+    assert.equal(await eventually(() => lab.fetch(80)), { status: 200, body: "hello" });
+    assert.is((await lab.prompts()).length, prompts + 1);
+    await lab.asHost(["pkill", "nginx"]);
+    await running.exited;
+  });
+}
+
+test("a toolbox, the user, --via=sudo: sudo, where it asks for no password", async () => {
+  const refused = await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]);
+  assert.equal([refused.status, await lab.threshold()], [125, 1024]);
+  assert.match(refused.stderr, /the host refused to lower .*: sudo: /);
+  await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /usr/sbin/sysctl\n`, 0o440);
+  assertStarted(
+    await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]),
+    80,
+    /\/usr\/bin\/sudo -n \/usr\/sbin\/sysctl/,
+  );
+  await lab.removeFile("host", "/etc/sudoers.d/test");
+});
+
+test("PORTSHIM_BRIDGE: another path to the host", async () => {
+  const away = "/opt/bin/flatpak-spawn";
+  const real = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
+  await lab.inToolbox(["install", "-D", real, away], { root: true });
+  const env = { PORTSHIM_BRIDGE: away };
+  const run = await lab.inToolbox(["portshim", "--start=80", "--verbose", ...SEE], { env });
+  assertStarted(run, 80, /bridge: \/opt\/bin\/flatpak-spawn, network namespace: hosts/);
+});
+
+test("podman run --init, and podman stop, are as with the bare server", async () => {
+  for (const shimmed of [false, true]) {
+    for (const init of [[], ["--init"]]) {
+      const server = [...(shimmed ? ["portshim", "--start=1024", "--"] : []), "node", "/srv/server.js", "8080"];
+      const running = await lab.spawn("user", [
+        "podman",
+        "run",
+        "--rm",
+        "--name",
+        "stopped",
+        ...init,
+        ...shim,
+        BASE,
+        ...server,
+      ]);
+      await running.waitFor(/serving on 8080, pid (\d+)/);
+      const pid = Number(/pid (\d+)/.exec(running.stdout)?.[1]);
+      assert.is(pid, init.length > 0 ? 2 : 1);
+      await lab.asUser(["podman", "kill", "--signal", "TERM", "stopped"]);
+      // Node as pid 1 has no handler for TERM, with portshim or without: the kernel spares it.
+      if (init.length === 0) await lab.asUser(["podman", "kill", "stopped"]);
+      assert.is((await running.exited).status, init.length > 0 ? 143 : 137);
+    }
+  }
+});
+
+test("rootful podman: root by capability, an image's own user not at all, with the host's network by hand", async () => {
+  const load = "podman save localhost/portshim-lab/base:1";
+  const image = await lab.asUser(["sh", "-c", `${load} > /tmp/base.tar`], { timeout: 60_000 });
+  assert.is(image.status, 0, image.stderr);
+  await lab.asHost(["podman", "load", "--input", "/tmp/base.tar"], { timeout: 60_000 });
+  const rootful = (options: string[]) =>
+    lab.asHost(
+      [
+        "podman",
+        "run",
+        "--rm",
+        "--cgroups=disabled",
+        "--ulimit",
+        "host",
+        ...shim,
+        ...options,
+        BASE,
+        "portshim",
+        "--verbose",
+        ...SEE,
+      ],
+      { timeout: 60_000 },
+    );
+  const root = await untouched(() => rootful(HOST_NETWORK));
+  assertStarted(root, 1024, /place: a rootful podman container/);
+  const another = await untouched(() => rootful([...HOST_NETWORK, ...ANOTHER]));
+  assert.equal([another.status, another.stdout], [125, ""]);
+  assert.match(another.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
+});
+
+async function eventually<T>(look: () => Promise<T>): Promise<T> {
+  for (let tries = 50; ; tries--) {
+    try {
+      return await look();
+    } catch (error) {
+      if (tries === 0) throw error;
+    }
+  }
+}
+
+test.run();
