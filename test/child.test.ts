@@ -1,3 +1,7 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { run } from "../shim/lib/child.js";
 import { suite } from "./suite.js";
@@ -58,9 +62,33 @@ test("aborted before and while it runs", async () => {
   }
 });
 
+test("tied to us, it dies when we are killed", async () => {
+  const library = JSON.stringify(require.resolve("../shim/lib/child.js"));
+  const directory = mkdtempSync(join(tmpdir(), "child-"));
+  const file = join(directory, "pid");
+  const command = JSON.stringify(["/bin/sh", "-c", `echo $$ > ${file}; exec sleep 30`]);
+  const script = `require(${library}).run(${command}, { timeout: 20000, dieWithUs: true })`;
+  const parent = spawn(process.execPath, ["-e", script], { stdio: "ignore" });
+  const pid = await eventually(() => Number(readFileSync(file, "utf8")) || undefined);
+  parent.kill("SIGKILL");
+  await eventually(() => (existsSync(`/proc/${pid}`) ? undefined : true));
+  rmSync(directory, { recursive: true });
+});
+
 test("of an endless answer only the start is kept", async () => {
   const { stdout } = await sh("head -c 1000000 /dev/zero | tr '\\0' x");
   assert.is(stdout.length, 64 * 1024);
 });
+
+async function eventually<T>(look: () => T | undefined): Promise<T> {
+  for (let tries = 200; tries > 0; tries--) {
+    try {
+      const seen = look();
+      if (seen !== undefined) return seen;
+    } catch {}
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("waited 5 s in vain");
+}
 
 test.run();

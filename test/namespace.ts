@@ -60,7 +60,7 @@ export function inNamespace(
 ): SpawnSyncReturns<string> & { threshold: number } {
   const options = [...(ordinary ? ORDINARY : []), ...privileges];
   const drop = options.length > 0 ? `/usr/bin/setpriv ${options.join(" ")}` : "";
-  const script = `echo ${threshold} > ${SETTING}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${prepare}); (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} >&3; exit $status`;
+  const script = `echo ${threshold} > ${SETTING}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${prepare}); (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} 2>/dev/null >&3; exit $status`;
   const result = spawnSync("/usr/bin/unshare", ["--net", "--mount", "/bin/dash", "-c", script, "dash", ...argv], {
     cwd,
     env,

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import { findSetpriv } from "./setpriv.js";
 
 /** How a program ended. */
 export interface Ending {
@@ -27,6 +28,8 @@ export interface Conditions {
   /** Stops it when it aborts. */
   readonly signal?: AbortSignal | undefined;
   readonly identity?: Identity | undefined;
+  /** Have it die when we do, even of KILL, where util-linux's setpriv is there to ask the kernel for that. */
+  readonly dieWithUs?: boolean;
 }
 
 /** Most bytes kept of either stream: what the other side answers is not trusted to be short. */
@@ -42,8 +45,9 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * Runs a program from `/` with a small environment and no stdin, and resolves when it has ended, with what it wrote; it
  * never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
-export function run(argv: readonly string[], { timeout, signal, identity }: Conditions): Promise<Ending> {
-  const [program = "", ...rest] = argv;
+export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
+  const { timeout, signal, identity } = conditions;
+  const [program = "", ...rest] = conditions.dieWithUs ? [...tied(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
@@ -89,4 +93,10 @@ export function run(argv: readonly string[], { timeout, signal, identity }: Cond
     );
     child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));
   });
+}
+
+/** prctl(2), PR_SET_PDEATHSIG; exec of a set-user-ID program clears it, so it is of use for bridges alone. */
+function tied(): string[] {
+  const setpriv = findSetpriv();
+  return setpriv === undefined ? [] : [setpriv, "--pdeathsig", "TERM", "--"];
 }

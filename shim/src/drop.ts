@@ -1,6 +1,6 @@
-import { spawnSync } from "node:child_process";
 import { type Capability, effectiveCapabilities } from "./capabilities.js";
 import { PortshimError } from "./failure.js";
+import { findSetpriv } from "./setpriv.js";
 import type { User } from "./user.js";
 
 /** How root becomes the server's user. */
@@ -24,14 +24,6 @@ export function prepareDrop(user: User): Drop {
     throw new PortshimError("no-drop", `this container's root lacks ${names}`);
   }
   return { user, setpriv: findSetpriv(), held };
-}
-
-function findSetpriv(): string | undefined {
-  for (const path of ["/usr/bin/setpriv", "/bin/setpriv"]) {
-    const { stdout } = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 5000, env: {} });
-    if (/util-linux/.test(stdout ?? "")) return path;
-  }
-  return undefined;
 }
 
 /**

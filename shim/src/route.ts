@@ -175,7 +175,8 @@ async function runOnHost(
 ): Promise<Ending> {
   const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
-  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity });
+  const dieWithUs = bridge.path !== undefined;
+  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity, dieWithUs });
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;

@@ -212,7 +212,14 @@ for (const [who, argv] of [
     const config = `daemon off; pid /tmp/nginx-${argv[0]}.pid; error_log stderr; events {} http { access_log off; server { listen 80; return 200 hello; } }`;
     await lab.writeFile("toolbox", "/etc/nginx.conf", config);
     const prompts = (await lab.prompts()).length;
-    const running = await lab.spawn("toolbox", [...argv, "--start=80", "--", "nginx", "-c", "/etc/nginx.conf"]);
+    const running = await lab.spawn("toolbox", [
+      ...argv,
+      "--start=80",
+      "--",
+      "/usr/sbin/nginx",
+      "-c",
+      "/etc/nginx.conf",
+    ]);
     await running.waitFor(/Done: ports from 80 up may be bound until the host restarts/);
     assert.equal(await eventually(() => lab.fetch(80)), { status: 200, body: "hello" });
     assert.is((await lab.prompts()).length, prompts + 1);
