@@ -208,8 +208,13 @@ for (const [who, argv] of [
   ["sudo portshim", ["sudo", "portshim"]],
 ] as const) {
   test(`a toolbox, nginx, ${who}: pkexec`, async () => {
-    // A pid file each: root may not open another's in /tmp (fs.protected_regular).
-    const config = `daemon off; pid /tmp/nginx-${argv[0]}.pid; error_log stderr; events {} http { access_log off; server { listen 80; return 200 hello; } }`;
+    // Files of its own: the plain user may not write where nginx would, nor root open another's in /tmp.
+    const files = `/tmp/nginx-${argv[0]}`;
+    const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (kind) => `${kind}_temp_path ${files}-${kind};`,
+    );
+    const config = `daemon off; pid ${files}.pid; error_log stderr; events {} http { access_log off; ${scratch.join(" ")}
+      server { listen 80; return 200 hello; } }`;
     await lab.writeFile("toolbox", "/etc/nginx.conf", config);
     const prompts = (await lab.prompts()).length;
     const running = await lab.spawn("toolbox", [

@@ -1,0 +1,132 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+// Times the satisfied start, in network and mount namespaces of its own: root, Linux, gcc, and the Debian packages tini,
+// dumb-init, catatonit, gosu, busybox-static. `npm run bench [ROUNDS]`.
+
+const HERE = resolve(__dirname, "..");
+const STUB = join(HERE, "..", "shim", "portshim");
+const TRUE = "/bin/true";
+const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const [rounds = 300] = process.argv.slice(2).map(Number);
+
+const folder = mkdtempSync(join(tmpdir(), "portshim-bench-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const timer = join(folder, "timer");
+must(spawnSync("gcc", ["-O2", "-o", timer, join(HERE, "timer.c")], { encoding: "utf8" }));
+
+const node = [join(HERE, "node_modules/node26/bin/node"), join(HERE, "../node_modules/node26/bin/node")].find(
+  existsSync,
+);
+if (node === undefined) throw new Error("Node 26 is not installed: npm install");
+
+interface Contender {
+  readonly name: string;
+  readonly argv: readonly string[];
+}
+
+const shim = (...shell: string[]): string[] => [...shell, STUB, "--", TRUE];
+const TINI: Contender = { name: "tini", argv: ["tini", "--", TRUE] };
+const PORTSHIM: Contender = { name: "portshim (dash)", argv: shim("dash") };
+const CONTENDERS: readonly Contender[] = [
+  TINI,
+  { name: "sh -c 'exec true' (dash)", argv: ["dash", "-c", `exec ${TRUE}`] },
+  { name: "dumb-init", argv: ["dumb-init", TRUE] },
+  { name: "catatonit", argv: ["catatonit", "--", TRUE] },
+  { name: "gosu", argv: ["gosu", "0", TRUE] },
+  { name: "node -e 0 (v26)", argv: [node, "-e", "0"] },
+  PORTSHIM,
+  { name: "portshim --start=80 (dash)", argv: ["dash", STUB, "--start=80", "--", TRUE] },
+  { name: "portshim (bash)", argv: shim("bash") },
+  { name: "portshim (busybox)", argv: shim("busybox", "sh") },
+];
+
+/** A sysctl.d tree with this many drop-ins of three lines each. */
+function dropIns(count: number): string {
+  const tree = join(folder, `drop-ins-${count}`);
+  mkdirSync(tree);
+  for (let i = 0; i < count; i++) {
+    writeFileSync(join(tree, `${i}.conf`), `# drop-in ${i}\nnet.core.somaxconn = 4096\nvm.swappiness=${i % 100}\n`);
+  }
+  return tree;
+}
+
+/** Nanoseconds by round and contender, with this tree in /etc/sysctl.d, or with the machine's stock files. */
+function time(contenders: readonly Contender[], count: number, tree?: string): number[][] {
+  // The host's files, where this machine shows itself under /run/host, would count twice.
+  const prepare = [
+    `echo 80 > ${SETTING}`,
+    "mount -t tmpfs tmpfs /run",
+    ...(tree ? [`mount --bind ${tree} /etc/sysctl.d`, "mount -t tmpfs tmpfs /usr/lib/sysctl.d"] : []),
+  ].join(" && ");
+  const commands = contenders.flatMap(({ argv }, at) => (at === 0 ? argv : [",", ...argv]));
+  const script = `${prepare} && exec "$@"`;
+  const argv = ["--net", "--mount", "sh", "-c", script, "sh", timer, String(count + 5), ...commands];
+  const { stdout } = must(spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", maxBuffer: 1 << 28 }));
+  // The first rounds warm up.
+  return stdout
+    .trim()
+    .split("\n")
+    .slice(5)
+    .map((line) => line.split(" ").map(Number));
+}
+
+function must<T extends { status: number | null; stderr: string }>(result: T): T {
+  if (result.status !== 0) throw new Error(result.stderr || `status ${result.status}`);
+  return result;
+}
+
+function quantile(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
+}
+
+/** A ratio's median with its quartiles, as a table's cell. */
+function cell(ratios: readonly number[]): string {
+  return `${quantile(ratios, 0.5).toFixed(2)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`;
+}
+
+const floors: [what: string, value: number, most: number][] = [];
+
+console.log(`Whole processes, ${rounds} rounds in turn; per round the ratio to tini's time; median (quartiles).\n`);
+console.log("| start of `true` through | × tini |\n|---|---|");
+const all = time(CONTENDERS, rounds);
+for (const [at, { name }] of CONTENDERS.entries()) {
+  console.log(`| ${name} | ${cell(all.map((round) => (round[at] as number) / (round[0] as number)))} |`);
+}
+const ratio = (a: string, b: string) => {
+  const [x, y] = [a, b].map((name) => CONTENDERS.findIndex((contender) => contender.name === name));
+  return all.map((round) => (round[x as number] as number) / (round[y as number] as number));
+};
+floors.push(["portshim (dash) / tini", quantile(ratio(PORTSHIM.name, "tini"), 0.5), 2.0]);
+floors.push(["portshim (dash) / node -e 0", quantile(ratio(PORTSHIM.name, "node -e 0 (v26)"), 0.5), 1 / 6]);
+
+console.log("\n| drop-ins in /etc/sysctl.d (dash) | × tini | × that of 10 |\n|---|---|---|");
+const trees = [0, 10, 100, 1000].map((count) => ({ count, tree: dropIns(count), ratios: [] as number[] }));
+// In short turns, because each tree needs a mount namespace of its own.
+const turns = 15;
+for (let turn = 0; turn < turns; turn++) {
+  for (const { tree, ratios } of trees) {
+    const times = time([TINI, PORTSHIM], Math.ceil(rounds / turns), tree);
+    ratios.push(
+      quantile(
+        times.map(([tini = 1, ours = 1]) => ours / tini),
+        0.5,
+      ),
+    );
+  }
+}
+const ten = trees.find(({ count }) => count === 10)?.ratios ?? [];
+for (const { count, ratios } of trees) {
+  const toTen = ratios.map((value, turn) => value / (ten[turn] ?? 1));
+  console.log(`| ${count} | ${cell(ratios)} | ${cell(toTen)} |`);
+  if (count === 1000) floors.push(["1,000 drop-ins / 10", quantile(toTen, 0.5), 4.0]);
+}
+
+console.log("\n| floor | is | at most |\n|---|---|---|");
+for (const [what, value, most] of floors) {
+  console.log(`| ${what} | ${value.toFixed(3)} | ${most.toFixed(3)}${value > most ? " MISSED" : ""} |`);
+}
+process.exitCode = floors.some(([, value, most]) => value > most) ? 1 : 0;
