@@ -44,6 +44,13 @@ export const NEEDS = {
     missing: () => labMissing().join(" ") || undefined,
     remedy: packages,
   },
+  registry: {
+    missing: () =>
+      spawnSync("npm", ["view", "--prefer-offline", "typescript", "version"]).status === 0
+        ? undefined
+        : "no npm registry answers",
+    remedy: "connect this machine to a network",
+  },
   nodes: {
     missing: () => {
       const absent = NODE_VERSIONS.filter((version) => !existsSync(node(version)));

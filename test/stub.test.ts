@@ -173,14 +173,22 @@ for (const [name, shell] of Object.entries(SHELLS)) {
   test(`${name}: found through a link, and in the layout of an image`, () => {
     const home = mkdtempSync(join(directory, "layout-"));
     cpSync(STUB, join(home, "bin", "portshim"));
-    const lost = inNamespace([...shell, join(home, "bin", "portshim"), START, ...started], { threshold: 1024 });
+    const stub = join(home, "bin", "portshim");
+    const half = inNamespace([...shell, stub, START, ...started], { threshold: 1024 });
+    assert.is(half.status, 125);
+    assert.match(
+      half.stderr,
+      /^portshim: its second half is missing: .*\/lib\/portshim\/slow\.sh\. Install portshim again\.\n$/,
+    );
+    cpSync(join(STUB, "..", "slow.sh"), join(home, "lib", "portshim", "slow.sh"));
+    const lost = inNamespace([...shell, stub, START, ...started], { threshold: 1024 });
     assert.is(lost.status, 125);
     assert.match(lost.stderr, /^portshim: its helper is missing: .*\/lib\/portshim\/main\.js\. Run this on the host/);
     cpSync(join(STUB, "..", "lib"), join(home, "lib", "portshim"), { recursive: true });
     symlinkSync(join(home, "bin", "portshim"), join(home, "link"));
     assert.ok(existsSync(join(home, "lib", "portshim", "main.js")));
-    for (const stub of [join(home, "bin", "portshim"), join(home, "link")]) {
-      const run = inNamespace([...shell, stub, START, ...started], { threshold: 1024 });
+    for (const path of [stub, join(home, "link")]) {
+      const run = inNamespace([...shell, path, START, ...started], { threshold: 1024 });
       assert.equal([run.status, run.stdout, run.threshold], [0, "started\n", 80]);
     }
   });

@@ -5,7 +5,7 @@ import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { bridgeFailed, NSENTER, PKEXEC, PODMAN, SUDO, SYSCTL } from "./host.js";
 import { printable } from "./text.js";
-import { FILE, NAME } from "./threshold.js";
+import { FILE, liveThreshold, NAME } from "./threshold.js";
 
 /** Whether a route can be taken, and why or why not: the middle of a sentence. */
 export interface Verdict {
@@ -107,6 +107,12 @@ const pkexec: Route = {
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
+    if (isLost(ending, facts, value)) {
+      throw new PortshimError(
+        "bridge-failed",
+        `${facts.bridge?.name} ended without an answer: the session bus went away`,
+      );
+    }
     if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
   },
 };
@@ -180,6 +186,14 @@ async function runOnHost(
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;
+}
+
+/**
+ * sysctl(8) is never silent, neither when it sets a value nor when it cannot. flatpak-spawn is, with 0 or 1, when the bus
+ * or the host's end of it dies.
+ */
+function isLost({ status, stdout, stderr }: Ending, { bridge }: Facts, value: number): boolean {
+  return bridge?.path !== undefined && status <= 1 && stdout + stderr === "" && (liveThreshold() ?? 0) > value;
 }
 
 function answerOf({ stderr, status }: Ending): string {

@@ -58,6 +58,8 @@ export interface Lab {
   readonly toolbox: string;
   /** Where the lab's host sees this repository, read-only. A toolbox sees it below `/run/host`. */
   readonly repository: string;
+  /** Where this machine sees the files of the lab's host. */
+  readonly root: string;
   /** A kernel's name, such as `pid:[4026532000]`, for each namespace that is the lab's own. */
   readonly namespaces: readonly string[];
 
@@ -323,7 +325,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     const script = `
       mkdir -p /usr/local/bin /usr/local/lib/portshim
       install -m 755 "$1/shim/portshim" /usr/local/bin/portshim
-      install -m 644 "$1"/shim/lib/*.js /usr/local/lib/portshim
+      install -m 644 "$1"/shim/slow.sh "$1"/shim/lib/*.js /usr/local/lib/portshim
       ln -sf "$1/node_modules/node$2/bin/node" /usr/local/bin/node
     `;
     await mustRun("toolbox", ["sh", "-ec", script, "sh", `/run/host${repository}`, `${node}`], { root: true });
@@ -355,6 +357,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     uid,
     toolbox: "box",
     repository,
+    root: `/proc/${init}/root`,
     namespaces: ["pid", "mnt", "net"].map((kind) => readlinkSync(`/proc/${init}/ns/${kind}`)),
     asHost: (argv, options) => run("host", argv, options),
     asUser: (argv, options) => run("user", argv, options),

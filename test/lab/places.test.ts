@@ -22,9 +22,11 @@ test.before(async () => {
   await lab.polkit("YES");
   await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
   const { repository } = lab;
+  const copy = `mkdir /etc/portshim-lib && cp ${repository}/shim/slow.sh ${repository}/shim/lib/*.js /etc/portshim-lib`;
+  await lab.asHost(["sh", "-c", copy]);
   shim = [
     ...["--volume", `${repository}/shim/portshim:/usr/local/bin/portshim:ro`],
-    ...["--volume", `${repository}/shim/lib:/usr/local/lib/portshim:ro`],
+    ...["--volume", "/etc/portshim-lib:/usr/local/lib/portshim:ro"],
     ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
     ...["--volume", `${repository}/test/fixture:/srv:ro`],
     ...["--volume", "/etc/portshim-test:/etc/sysctl.d:ro"],

@@ -152,7 +152,7 @@ test("no Node in the container", async () => {
 test("a route that says yes and changes nothing has failed", async () => {
   // Marked fake: a sysctl that lies, which the real one cannot be made to do.
   await lab.asHost(["cp", "/usr/sbin/sysctl", "/usr/sbin/sysctl.away"]);
-  await lab.writeFile("host", "/usr/sbin/sysctl", "#!/bin/sh\nexit 0\n", 0o755);
+  await lab.writeFile("host", "/usr/sbin/sysctl", `#!/bin/sh\necho "${NAME} = 80"\n`, 0o755);
   const run = await portshim(STARTED);
   await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);

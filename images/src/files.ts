@@ -1,0 +1,133 @@
+import type { IncomingMessage } from "node:http";
+import { posix } from "node:path";
+import type { Container } from "dockerode";
+import { printable } from "portshim/lib/text.js";
+import { extract } from "tar-stream";
+import { answered, ask, type Engine, throwIfInterrupted } from "./engine.js";
+import type { Image } from "./image.js";
+
+/** A file of an image. */
+export interface Found {
+  /** Where it is, all links followed. */
+  readonly path: string;
+  /** A file, and somebody may execute it. */
+  readonly isExecutable: boolean;
+}
+
+/** What a folder of an image holds, by name. */
+export interface FolderEntry {
+  readonly name: string;
+  /** Of a file; undefined for what is none, or is longer than anything that is read here. */
+  readonly content: Buffer | undefined;
+  /** Of a symbolic link. */
+  readonly target: string | undefined;
+}
+
+/** An image's files, read without running anything of it. */
+export interface Files {
+  /** Undefined where there is no such file. */
+  find(path: string): Promise<Found | undefined>;
+  /** A file's content; undefined where there is none, or it is longer than anything that is read here. */
+  read(path: string): Promise<Buffer | undefined>;
+  /** Empty where there is no such folder. */
+  folder(path: string): Promise<FolderEntry[]>;
+}
+
+/** Configuration files are short; what is longer is somebody's mischief, or nothing for us. */
+const LONGEST_FILE = 4 * 1024 * 1024;
+
+// How Go's io/fs, and so the engines, number the kinds of files.
+const LINK = 2 ** 27;
+/** Folders, devices, pipes, sockets and what is unknown. */
+const NO_FILE = 2 ** 31 + 2 ** 26 + 2 ** 25 + 2 ** 24 + 2 ** 21 + 2 ** 19;
+
+/** Gives `use` the image's files: those of a container that is never started, and gone when this resolves. */
+export async function withFiles<T>(engine: Engine, image: Image, use: (files: Files) => Promise<T>): Promise<T> {
+  const what = `look into ${printable(image.reference)}`;
+  const container = await ask(engine, what, () =>
+    // A container needs a command, and an image need not have one.
+    engine.docker.createContainer({ Image: image.id, Entrypoint: ["/never-started"], Cmd: [], NetworkDisabled: true }),
+  );
+  try {
+    return await ask(engine, what, () => use(filesOf(container, engine.signal)));
+  } finally {
+    await discard(container);
+  }
+}
+
+/** Removes a container, running or not; that it cannot be is no reason to fail. */
+export async function discard(container: Container): Promise<void> {
+  await container.remove({ force: true, v: true }).catch(() => {});
+}
+
+function filesOf(container: Container, signal: AbortSignal): Files {
+  async function find(path: string): Promise<Found | undefined> {
+    const status = await stat(path);
+    // Engines have followed all links in linkTarget; docker shows the link itself for the path.
+    const followed = status && isKind(status.mode, LINK) ? await stat(status.linkTarget) : status;
+    if (followed === undefined || isKind(followed.mode, LINK)) return undefined;
+    const isExecutable = !isKind(followed.mode, NO_FILE) && (followed.mode & 0o111) !== 0;
+    return { path: status?.linkTarget || path, isExecutable };
+  }
+
+  async function stat(path: string): Promise<{ mode: number; linkTarget: string } | undefined> {
+    // An image decides how many files are looked for.
+    throwIfInterrupted(signal);
+    const response = (await orMissing(container.infoArchive({ path }))) as IncomingMessage | undefined;
+    response?.resume();
+    const header = response?.headers["x-docker-container-path-stat"];
+    return header === undefined ? undefined : JSON.parse(Buffer.from(String(header), "base64").toString());
+  }
+
+  /** What lies at a path, and below it: names start with the path's last part. */
+  async function entries(path: string): Promise<FolderEntry[]> {
+    const found = await archived(path);
+    if (found[0]?.target === undefined) return found;
+    // docker archives a link itself where podman follows it.
+    const linked = await find(path);
+    return linked ? archived(linked.path) : [];
+  }
+
+  async function archived(path: string): Promise<FolderEntry[]> {
+    const archive = await orMissing(container.getArchive({ path }));
+    if (archive === undefined) return [];
+    const found: FolderEntry[] = [];
+    const reader = extract();
+    archive.on("error", (error) => reader.destroy(error));
+    archive.pipe(reader);
+    for await (const entry of reader) {
+      const { name, type, linkname, size = 0 } = entry.header;
+      const isRead = type === "file" && size <= LONGEST_FILE;
+      const parts: Buffer[] = [];
+      for await (const part of entry) if (isRead) parts.push(part as Buffer);
+      found.push({
+        name: name.replace(/\/$/, ""),
+        content: isRead ? Buffer.concat(parts) : undefined,
+        target: type === "symlink" ? (linkname ?? undefined) : undefined,
+      });
+    }
+    return found;
+  }
+
+  return {
+    find,
+    read: async (path) => (await entries(path))[0]?.content,
+    folder: async (path) => {
+      const inside = (await entries(path)).filter(({ name }) => name.split("/").length === 2);
+      return inside.map((entry) => ({ ...entry, name: posix.basename(entry.name) }));
+    },
+  };
+}
+
+function isKind(mode: number, kinds: number): boolean {
+  return (mode & kinds) >>> 0 !== 0;
+}
+
+async function orMissing<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (answered(error) && (error as { statusCode: number }).statusCode === 404) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+import { printable } from "portshim/lib/text.js";
+import { answered, ask, type Engine } from "./engine.js";
+import { ImagesError } from "./failure.js";
+
+/** What an image's configuration says, as far as it matters here. All of it is somebody else's text. */
+export interface Image {
+  /** As the person named it. */
+  readonly reference: string;
+  /** Hexadecimal. */
+  readonly id: string;
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+  /** Empty: root. */
+  readonly user: string;
+  readonly environment: ReadonlyMap<string, string>;
+  /** As the image lists them: `80/tcp`. */
+  readonly ports: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly system: string;
+  /** What ONBUILD has in store for images built on it; podman 4 does not tell. */
+  readonly triggers: readonly string[];
+}
+
+/** The PATH that engines give to a container whose image has none. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/**
+ * Looks an image up that the engine has.
+ *
+ * Throws ImagesError, `no-image` among others.
+ */
+export async function lookUp(engine: Engine, reference: string): Promise<Image> {
+  const shown = printable(reference);
+  const { Id, Config, Os } = await ask(engine, `look at ${shown}`, async () => {
+    try {
+      return await engine.docker.getImage(encodeURIComponent(reference)).inspect();
+    } catch (error) {
+      if (!answered(error) || (error as { statusCode: number }).statusCode !== 404) throw error;
+      throw new ImagesError("no-image", shown, `Fetch it first: ${engine.program} pull ${shown}`);
+    }
+  });
+  return {
+    reference,
+    id: Id.replace(/^sha256:/, ""),
+    entrypoint: list(Config.Entrypoint),
+    command: list(Config.Cmd),
+    user: Config.User ?? "",
+    environment: new Map((Config.Env ?? []).map(assignment)),
+    ports: Object.keys(Config.ExposedPorts ?? {}),
+    labels: Config.Labels ?? {},
+    system: Os,
+    triggers: list(Config.OnBuild),
+  };
+}
+
+function list(words: string | readonly string[] | null | undefined): readonly string[] {
+  return typeof words === "string" ? [words] : (words ?? []);
+}
+
+function assignment(text: string): [string, string] {
+  const at = text.indexOf("=");
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** The folders in which the image's programs are looked for. */
+export function searchPath(image: Image): string[] {
+  return (image.environment.get("PATH") ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
+}
+
+/** Whether the image's user is root, by name or by number. */
+export function isRoot(user: string): boolean {
+  return ["", "0", "root"].includes(user.split(":")[0] as string);
+}

@@ -1,0 +1,84 @@
+import { constants } from "node:os";
+import { parseArgs } from "node:util";
+import { printable } from "portshim/lib/text.js";
+import { build } from "./build.js";
+import { check } from "./check.js";
+import type { Command } from "./command.js";
+import { connect } from "./engine.js";
+import { ImagesError } from "./failure.js";
+import { progressOn } from "./progress.js";
+import { wrap } from "./wrap.js";
+
+/** Every command, by its name; each lies in a file of that name. */
+const COMMANDS: Readonly<Record<string, Command>> = { wrap, build, check };
+
+const HELP = `Usage: portshim-images COMMAND [options]
+
+Puts portshim, the entrypoint that lets an ordinary user's server bind port 80, into images.
+
+Commands:
+${Object.entries(COMMANDS)
+  .map(([name, { usage, what }]) => `  ${name} ${usage}\n      ${what}`)
+  .join("\n")}
+
+Options:
+  --host ADDRESS   where the engine answers, unix:///PATH or tcp://HOST:PORT; else DOCKER_HOST or CONTAINER_HOST, else
+                   the socket of podman (yours, then root's) or docker
+  --help           print this and exit
+  --version        print the version and exit
+
+Exit status: 0 done, 1 failed, 2 bad usage, 128+N stopped by signal N.
+`;
+
+const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
+
+async function main(argv: readonly string[]): Promise<number> {
+  const stopping = new AbortController();
+  // A second signal ends us at once, the first one tidies up.
+  for (const name of SIGNALS) process.once(name, () => stopping.abort(name));
+  // Whoever read our output may have stopped doing so.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  try {
+    await run(argv, stopping.signal);
+    return 0;
+  } catch (error) {
+    const failure = error as Partial<ImagesError>;
+    const sentence = error instanceof ImagesError ? error.message : printable(String(failure.message ?? error));
+    process.stderr.write(`portshim-images: ${sentence}.${failure.remedy ? ` ${failure.remedy}` : ""}\n`);
+    if (failure.code === "interrupted") return 128 + constants.signals[stopping.signal.reason as "SIGINT"];
+    return failure.code === "bad-usage" ? 2 : 1;
+  }
+}
+
+async function run([name = "--help", ...rest]: readonly string[], signal: AbortSignal): Promise<void> {
+  const say = (text: string) => process.stdout.write(`${text}\n`);
+  if (name === "--help" || name === "-h" || rest.includes("--help")) return void process.stdout.write(HELP);
+  if (name === "--version") return void say((require("../package.json") as { version: string }).version);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    const known = Object.keys(COMMANDS).join(", ");
+    throw new ImagesError("bad-usage", `there is no command "${printable(name)}": there are ${known}`);
+  }
+  const { values, positionals } = parse(command, rest);
+  const [least, most] = command.operands;
+  if (positionals.length < least || positionals.length > most) {
+    throw new ImagesError("bad-usage", `write portshim-images ${name} ${command.usage}`);
+  }
+  const { host, ...options } = values;
+  const engine = await connect(host as string | undefined, process.env, signal);
+  await command.run({ engine, operands: positionals, options, say, progress: progressOn(process.stderr) });
+}
+
+function parse({ options }: Command, args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: { ...options, host: { type: "string" } }, allowPositionals: true });
+  } catch (error) {
+    // "Unknown option '--x'. To specify a positional argument…": the first sentence says it.
+    const [sentence = ""] = (error as Error).message.split(/\. |\n/);
+    throw new ImagesError("bad-usage", `${printable(sentence)}; see portshim-images --help`);
+  }
+}
+
+main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});

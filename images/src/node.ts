@@ -1,0 +1,80 @@
+import { posix } from "node:path";
+import { printable } from "portshim/lib/text.js";
+import { ask, type Engine } from "./engine.js";
+import { discard, type Files } from "./files.js";
+import { type Image, searchPath } from "./image.js";
+
+/** The Node.js of an image. */
+export interface ImageNode {
+  readonly path: string;
+  /** The stub finds it: it is on the image's PATH. */
+  readonly isOnPath: boolean;
+  /** As `v24.21.0`; undefined where it would not say. */
+  readonly version: string | undefined;
+}
+
+/** Looks for the image's Node.js, and has it say its version. */
+export async function findNode(engine: Engine, image: Image, files: Files): Promise<ImageNode | undefined> {
+  for (const { path, isOnPath } of places(image)) {
+    if ((await files.find(path))?.isExecutable) return { path, isOnPath, version: await version(engine, image, path) };
+  }
+  return undefined;
+}
+
+function places(image: Image): { path: string; isOnPath: boolean }[] {
+  const onPath = ["node", "nodejs"].flatMap((name) => searchPath(image).map((folder) => posix.join(folder, name)));
+  // Distroless images have theirs off the PATH, and name it in the entrypoint.
+  const named = [...image.entrypoint, ...image.command].filter((word) => /^\/(.*\/)?node(js)?$/.test(word));
+  return [
+    ...onPath.map((path) => ({ path, isOnPath: true })),
+    ...[...named, "/nodejs/bin/node"].map((path) => ({ path, isOnPath: false })),
+  ];
+}
+
+/** Asks the program itself, in a container that can do nothing: only that tells whether it runs there. */
+async function version(engine: Engine, image: Image, path: string): Promise<string | undefined> {
+  return ask(engine, `run ${printable(path)} --version in ${printable(image.reference)}`, async () => {
+    const container = await engine.docker.createContainer({
+      Image: image.id,
+      Entrypoint: [path],
+      Cmd: ["--version"],
+      // Node would do what this says before it prints anything.
+      Env: ["NODE_OPTIONS="],
+      HostConfig: {
+        NetworkMode: "none",
+        ReadonlyRootfs: true,
+        CapDrop: ["ALL"],
+        SecurityOpt: ["no-new-privileges"],
+      },
+    });
+    try {
+      const output = await container.attach({ stream: true, stdout: true, stderr: true });
+      let said = "";
+      output.on("data", (part: Buffer) => {
+        // It may be another program, and print without end.
+        if (said.length < LONGEST_ANSWER) said += part.toString("latin1");
+      });
+      const ended = new Promise((resolve) => output.once("close", resolve).once("end", resolve));
+      await container.start();
+      await container.wait({ abortSignal: AbortSignal.any([engine.signal, AbortSignal.timeout(LONGEST_WAIT)]) });
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
+      return said.match(/v\d+\.\d+\.\d+/)?.[0];
+    } catch (error) {
+      if (engine.signal.aborted) throw error;
+      return undefined;
+    } finally {
+      await discard(container);
+    }
+  });
+}
+
+const LONGEST_ANSWER = 1000;
+
+/** A version takes milliseconds, the container around it perhaps a second. */
+const LONGEST_WAIT = 20_000;
+
+/** Whether a version is `major.minor` or later; false where it is not known. */
+export function isAtLeast(version: string | undefined, major: number, minor = 0): boolean {
+  const [, x, y] = version?.match(/^v(\d+)\.(\d+)\./) ?? [];
+  return x !== undefined && (Number(x) > major || (Number(x) === major && Number(y) >= minor));
+}

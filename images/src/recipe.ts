@@ -1,0 +1,47 @@
+import { join } from "node:path";
+import { type ContextFile, folderFiles } from "./context.js";
+import { HELPER, helperFiles, STUB, stubFile } from "./shim.js";
+
+/** An image that portshim-images can build. */
+export interface Recipe {
+  readonly name: string;
+  readonly what: string;
+  /** What the image is called. */
+  readonly reference: { readonly name: string; readonly tag: string };
+  /** Recipes whose images it is built from. */
+  readonly needs: readonly string[];
+  /** The build context: a Containerfile and what it copies. */
+  files(): ContextFile[];
+  /** What a person does with the image. */
+  readonly next: string;
+}
+
+const FOLDER = join(__dirname, "..", "recipes");
+
+/** Every recipe; each has a folder of its name in recipes/. */
+export const RECIPES: readonly Recipe[] = [
+  {
+    name: "layer",
+    what: "portshim alone, for other images to copy",
+    reference: { name: "localhost/portshim", tag: "latest" },
+    needs: [],
+    files: () => [...folderFiles(join(FOLDER, "layer")), stubFile(`rootfs${STUB}`), ...helperFiles(`rootfs${HELPER}`)],
+    next: "In a Containerfile:\n    COPY --from=localhost/portshim / /",
+  },
+  {
+    name: "toolbox",
+    what: "a toolbox with Node.js and portshim",
+    reference: { name: "localhost/portshim-toolbox", tag: "latest" },
+    needs: ["layer"],
+    files: () => folderFiles(join(FOLDER, "toolbox")),
+    next: "Try it:\n    toolbox create --image localhost/portshim-toolbox:latest web && toolbox enter web",
+  },
+  {
+    name: "node",
+    what: "an example: a server that is not root, on port 80",
+    reference: { name: "localhost/portshim-node", tag: "latest" },
+    needs: ["layer"],
+    files: () => folderFiles(join(FOLDER, "node")),
+    next: "",
+  },
+];

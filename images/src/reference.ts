@@ -1,0 +1,47 @@
+import { printable } from "portshim/lib/text.js";
+import type { Engine } from "./engine.js";
+import { ImagesError } from "./failure.js";
+import type { Image } from "./image.js";
+
+/** An image's name taken apart. */
+export interface Reference {
+  readonly name: string;
+  readonly tag: string;
+}
+
+/**
+ * Takes apart a name that a person gave for a new image.
+ *
+ * Throws ImagesError `bad-usage`.
+ */
+export function parseReference(text: string, engine: Engine): Reference {
+  const [, name = "", tag = "latest"] = text.match(/^([^@\s]+?)(?::([\w][\w.-]{0,127}))?$/) ?? [];
+  const parts = name.split("/");
+  const isRegistry = parts.length > 1 && (/[.:]/.test(parts[0] as string) || parts[0] === "localhost");
+  const path = isRegistry ? parts.slice(1) : parts;
+  if (!path.every((part) => /^[a-z0-9]+([._-]+[a-z0-9]+)*$/.test(part))) {
+    throw new ImagesError("bad-usage", `"${printable(text)}" cannot be the name of an image: write NAME or NAME:TAG`);
+  }
+  // As `podman build -t` does; its API would take a name without a registry for one of Docker Hub's.
+  return { name: isRegistry || engine.program === "docker" ? name : `localhost/${name}`, tag };
+}
+
+/**
+ * What a wrapped image is called where the person did not say.
+ *
+ * Throws ImagesError `bad-usage` where the image was given by its id.
+ */
+export function wrappedReference({ reference, id }: Image): Reference {
+  if (id.startsWith(reference.replace(/^sha256:/, ""))) {
+    throw new ImagesError("bad-usage", "an image given by its id has no name to go by: say one with -t NAME:TAG");
+  }
+  const [named = "", digest] = reference.split("@");
+  const [, base = "", tag] = named.match(/([^/:]+)(?::([^/:]+))?$/) ?? [];
+  const old = tag ?? (digest === undefined ? "latest" : undefined);
+  return { name: `localhost/${base}`, tag: old === undefined ? "portshim" : `${old}-portshim` };
+}
+
+/** As it is written. */
+export function shownReference({ name, tag }: Reference): string {
+  return `${name}:${tag}`;
+}

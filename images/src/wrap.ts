@@ -1,0 +1,129 @@
+import { printable } from "portshim/lib/text.js";
+import type { Call, Command } from "./command.js";
+import { value } from "./command.js";
+import { construct } from "./construction.js";
+import { packContext } from "./context.js";
+import { isWrapped, wrapEntrypoint } from "./entrypoint.js";
+import { ImagesError } from "./failure.js";
+import { type Files, withFiles } from "./files.js";
+import { type Image, isRoot, lookUp } from "./image.js";
+import { inspect } from "./inspection.js";
+import { parseReference, shownReference, wrappedReference } from "./reference.js";
+import { HELPER, helperFiles, STUB, stubFile } from "./shim.js";
+import { trial } from "./trial.js";
+
+/** `portshim-images wrap`: puts portshim before what an image starts. */
+export const wrap: Command = {
+  usage: "IMAGE [-t NAME:TAG] [--start N] [--user USER]",
+  what: "put portshim before what IMAGE starts, as a new image",
+  options: {
+    tag: { type: "string", short: "t" },
+    start: { type: "string" },
+    user: { type: "string" },
+  },
+  operands: [1, 1],
+  run,
+};
+
+async function run(call: Call): Promise<void> {
+  const { engine, progress, say } = call;
+  const start = port(value(call, "start"));
+  const user = account(value(call, "user"));
+  const tag = value(call, "tag");
+  const wanted = tag === undefined ? undefined : parseReference(tag, engine);
+
+  const image = await lookUp(engine, call.operands[0] as string);
+  const shown = printable(image.reference);
+  if (isWrapped(image)) {
+    say(`${shown} starts portshim already: it stays as it is.\n    ${words(image)}`);
+    return;
+  }
+  if (image.system !== "linux") {
+    throw new ImagesError("not-wrapped", `${shown} is an image for ${printable(image.system)}: portshim is for Linux`);
+  }
+  if (image.triggers.length > 0) throw isABase(shown);
+  const reference = wanted ?? wrappedReference(image);
+
+  const { entrypoint, notes, found } = await withFiles(engine, image, async (files) => {
+    if (user !== undefined) await requireAccount(files, user, shown);
+    const found = await inspect(engine, image, files);
+    return { ...wrapEntrypoint(found, { start, user }), found };
+  });
+  if (user !== undefined && !isRoot(image.user)) {
+    notes.push(`It starts as root now, where it started as ${printable(image.user)}: portshim becomes ${user}.`);
+  }
+
+  const containerfile = text(image, entrypoint, user !== undefined);
+  await construct(
+    engine,
+    {
+      context: packContext([
+        { path: "Containerfile", content: Buffer.from(containerfile), executable: false },
+        stubFile("portshim"),
+        ...helperFiles("lib"),
+      ]),
+      arguments: {},
+      stages: "one",
+      reference,
+      onStep: (step, instruction) => {
+        // What an image has in store for those built on it would run here; podman 4 does not tell beforehand.
+        if (step === 2 && !instruction.startsWith("COPY portshim ")) throw isABase(shown);
+      },
+    },
+    progress,
+  );
+
+  say(`${shownReference(reference)} starts this:\n    ${words({ entrypoint, command: image.command })}`);
+  for (const note of notes) say(note);
+  const first = start ?? number(image.environment.get("PORTSHIM_START")) ?? found.dropIns.declared?.value;
+  say(`Try it:\n    ${trial(engine, image, reference, first)}`);
+}
+
+/** The image's words are somebody else's: as JSON they are data to the engine, whatever they hold. */
+function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string {
+  return [
+    `FROM ${image.id}`,
+    `COPY portshim ${STUB}`,
+    `COPY lib/ ${HELPER}/`,
+    ...(startsAsRoot ? ["USER 0"] : []),
+    `ENTRYPOINT ${JSON.stringify(entrypoint)}`,
+    // A new entrypoint resets it.
+    `CMD ${JSON.stringify(image.command)}`,
+    "",
+  ].join("\n");
+}
+
+function words({ entrypoint, command }: Pick<Image, "entrypoint" | "command">): string {
+  return printable(JSON.stringify([...entrypoint, ...command]));
+}
+
+function isABase(shown: string): ImagesError {
+  return new ImagesError(
+    "not-wrapped",
+    `${shown} is made to be built on: it has ONBUILD instructions, which would be carried out now`,
+    "Build your image on it, and wrap that.",
+  );
+}
+
+function port(text: string | undefined): number | undefined {
+  const found = number(text);
+  if (text === undefined || found !== undefined) return found;
+  throw new ImagesError("bad-usage", `--start must be an integer from 0 to 1024, not "${printable(text)}"`);
+}
+
+function number(text: string | undefined): number | undefined {
+  return text !== undefined && /^(0|[1-9]\d{0,3})$/.test(text) && Number(text) <= 1024 ? Number(text) : undefined;
+}
+
+function account(text: string | undefined): string | undefined {
+  if (text === undefined || /^[\w][\w.-]*\$?(:[\w][\w.-]*)?$/.test(text)) return text;
+  throw new ImagesError("bad-usage", `--user must be USER or USER:GROUP, names or numbers, not "${printable(text)}"`);
+}
+
+async function requireAccount(files: Files, user: string, shown: string): Promise<void> {
+  const name = user.split(":")[0] as string;
+  if (/^\d+$/.test(name)) return;
+  const accounts = (await files.read("/etc/passwd"))?.toString("utf8") ?? "";
+  if (accounts.split("\n").some((line) => line.startsWith(`${name}:`))) return;
+  throw new ImagesError("not-wrapped", `${shown} has no user ${name}`, "Give one of its own, or a number.");
+}

@@ -1,0 +1,170 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import * as assert from "uvu/assert";
+import { suite } from "../suite.js";
+import { type Agent, setPassword, startAgent } from "./agent.js";
+import { CONTAINERS_STUB, hostNetwork } from "./container.js";
+import { type Lab, type Running, startLab } from "./lab.js";
+
+const test = suite("a real password prompt", "lab", "nodes");
+
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+const PASSWORD = "correct horse";
+const BASE = "localhost/portshim-lab/base:1";
+const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
+const STARTED = ["--", "/bin/sh", "-c", "echo started"];
+
+let lab: Lab;
+let agent: Agent | undefined;
+
+test.before(async () => {
+  lab = await startLab();
+  await lab.installShim();
+  await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `${NAME}=80\n`);
+  await setPassword(lab, PASSWORD);
+  await lab.polkit("AUTH_ADMIN");
+});
+test.after(() => lab.stop());
+test.before.each(async () => {
+  await lab.setThreshold(1024);
+  agent = await startAgent(lab);
+});
+test.after.each(async () => {
+  await agent?.stop();
+});
+
+/** Starts portshim in the toolbox, and waits until the password is asked for. */
+async function asking(...argv: string[]): Promise<Running> {
+  const running = await lab.spawn("toolbox", ["portshim", ...argv]);
+  await agent?.asked();
+  return running;
+}
+
+/** The processes that belong to an open prompt, in the toolbox and on the host, a line each. */
+async function prompt(): Promise<string> {
+  const { stdout } = await lab.asHost(["ps", "-e", "-o", "pid=,ppid=,comm="]);
+  return stdout
+    .split("\n")
+    .filter((line) => / (pkexec|flatpak-spawn)$/.test(line))
+    .join("\n");
+}
+
+/** Waits until no process of an open prompt is left, a second at most. */
+async function gone(): Promise<void> {
+  const deadline = Date.now() + 1000;
+  while ((await prompt()) !== "") {
+    if (Date.now() > deadline) assert.is(await prompt(), "", "the prompt outlived portshim by a second");
+    await sleep(20);
+  }
+}
+
+test("the right password: the server starts, with portshim's pid", async () => {
+  const running = await asking("--", "node", `/run/host${lab.repository}/test/fixture/server.js`);
+  agent?.type(PASSWORD);
+  await running.waitFor(/serving on 80/);
+  assert.equal(await lab.fetch(80, "/"), { status: 200, body: `${running.pid} /\n` });
+  assert.match(agent?.screen ?? "", "Authentication is needed to run `/usr/sbin/sysctl' as the super user");
+  await running.kill();
+  await running.exited;
+});
+
+test("a wrong password", async () => {
+  const running = await asking(...STARTED);
+  agent?.type("wrong");
+  const run = await running.exited;
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(
+    run.stderr,
+    `portshim: the host refused to lower ${NAME}: not authorized by policy, or a wrong password`,
+  );
+  assert.ok(run.stderr.includes(BY_HAND));
+  assert.match(agent?.screen ?? "", "AUTHENTICATION FAILED");
+});
+
+test("never answered: after --timeout the prompt is closed", async () => {
+  const run = await (await asking("--timeout=3", ...STARTED)).exited;
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, "portshim: nobody answered the host's password prompt within 3 seconds\n");
+  assert.ok(run.stderr.includes(BY_HAND));
+  await gone();
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`${signal} while it is open: portshim ends by it within a second, and so does the prompt`, async () => {
+    const running = await asking(...STARTED);
+    const started = Date.now();
+    await running.kill(signal);
+    const run = await running.exited;
+    assert.ok(Date.now() - started < 1000, `${Date.now() - started} ms`);
+    assert.equal([run.status, run.signal, run.stdout], [null, signal, ""]);
+    await gone();
+  });
+}
+
+test("portshim is killed while it is open: the prompt goes too", async () => {
+  const running = await asking(...STARTED);
+  await running.kill("SIGKILL");
+  await gone();
+});
+
+test("the helper is killed while it is open: 125, and the prompt goes too", async () => {
+  const running = await asking(...STARTED);
+  await lab.asHost(["pkill", "-KILL", "-P", `${running.pid}`]);
+  const run = await running.exited;
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, `portshim: its helper ended with status 137. ${BY_HAND}`);
+  await gone();
+});
+
+test("SIGTERM while it is open, as a container's pid 1", async () => {
+  const podman = ["podman", "run", "--rm", "--name", "first", ...hostNetwork(lab), BASE, CONTAINERS_STUB, ...STARTED];
+  const running = await lab.spawn("user", podman);
+  await agent?.asked();
+  const pid = (await lab.asUser(["podman", "inspect", "--format", "{{.State.Pid}}", "first"])).stdout.trim();
+  const status = (await lab.asHost(["cat", `/proc/${pid}/status`])).stdout;
+  assert.match(status, /^Name:\tportshim\n[^]*^NSpid:\t\d+\t1$/m);
+  const started = Date.now();
+  await lab.asHost(["kill", pid]);
+  while ((await lab.asHost(["test", "-e", `/proc/${pid}`])).status === 0) await sleep(20);
+  assert.ok(Date.now() - started < 1000, `${Date.now() - started} ms`);
+  await gone();
+  const run = await running.exited;
+  assert.equal([run.status, run.stdout, await lab.threshold()], [143, "", 1024]);
+});
+
+test("no agent in the session", async () => {
+  await agent?.stop();
+  const run = await lab.inToolbox(["portshim", ...STARTED]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(
+    run.stderr,
+    `the host refused to lower ${NAME}: no password prompt could be opened, because no polkit agent runs in this session (`,
+  );
+  assert.ok(run.stderr.includes(BY_HAND));
+});
+
+test("flatpak-session-helper dies while it is open", async () => {
+  const running = await asking(...STARTED);
+  await lab.asHost(["pkill", "-KILL", "-x", "flatpak-session"]);
+  await lost(running);
+  // The bus starts another.
+  const ping = ["--print-reply", "--dest=org.freedesktop.Flatpak", "/", "org.freedesktop.DBus.Peer.Ping"];
+  await lab.asUser(["dbus-send", "--session", ...ping]);
+});
+
+// Nothing can be asked after it.
+test("the session bus dies while it is open", async () => {
+  const running = await asking(...STARTED);
+  await lab.asHost(["pkill", "-KILL", "-u", lab.user, "-x", "dbus-daemon"]);
+  await lost(running);
+});
+
+/** portshim says that the host went away, and the prompt is gone. */
+async function lost(running: Running): Promise<void> {
+  const run = await running.exited;
+  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.match(run.stderr, /portshim: the host could not be asked: .*session bus/);
+  assert.ok(run.stderr.includes(BY_HAND));
+  await gone();
+}
+
+test.run();
