@@ -79,6 +79,13 @@ test("a refusal is adopted by those who wait, as one line", async () => {
   assert.is(await other.says(), "refusal not [31m today");
 });
 
+test("and by those who come a moment later", async () => {
+  const first = taker(keeper, 26);
+  assert.is(await first.says(), "lock");
+  first.tell("refuse no");
+  assert.is(await taker(keeper, 20).says(), "refusal no");
+});
+
 test("a holder that is killed frees it", async () => {
   const first = taker(keeper, 26);
   assert.is(await first.says(), "lock");

@@ -56,13 +56,13 @@ for (const [name, shell] of Object.entries(SHELLS)) {
   test(`${name}: --dry-run changes and starts nothing`, () => {
     const run = inNamespace([...portshim, START, "--dry-run", ...started], { threshold: 1024 });
     assert.equal([run.status, run.stderr, run.threshold], [0, "", 1024]);
-    assert.match(run.stdout, /yes {2}write: we may write[^]*Would take the route write\.\n$/);
+    assert.match(run.stdout, /yes {2}write: we may write[\s\S]*Would take the route write\.\n$/);
   });
 
   test(`${name}: --dry-run where there is no way`, () => {
     const run = inNamespace([...portshim, START, "--dry-run", "--via=write"], { threshold: 1024, ordinary: true });
     assert.equal([run.status, run.threshold], [125, 1024]);
-    assert.match(run.stdout, /No route can be taken\.\n[^]*sudo sysctl -w/);
+    assert.match(run.stdout, /No route can be taken\.\n[\s\S]*sudo sysctl -w/);
   });
 
   test(`${name}: --help and --version speak on stdout and end well`, () => {
@@ -199,7 +199,7 @@ for (const [name, shell] of Object.entries(SHELLS)) {
       ordinary: true,
     });
     assert.equal([failed.status, failed.stdout, failed.threshold], [0, "started\n", 1024]);
-    assert.match(failed.stderr, /cannot be lowered from here: we may not write .*\n[^]*sudo sysctl -w/);
+    assert.match(failed.stderr, /cannot be lowered from here: we may not write .*\n[\s\S]*sudo sysctl -w/);
     const misused = inNamespace([...portshim, "--optional", "--start=x", ...started], { threshold: 1024 });
     assert.equal([misused.status, misused.stdout], [125, ""]);
   });

@@ -95,6 +95,7 @@ const CLASSES: Record<string, RegExp> = {
   alnum: /[A-Za-z0-9]/,
   alpha: /[A-Za-z]/,
   blank: /[ \t]/,
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what the class is.
   cntrl: /[\x00-\x1f\x7f]/,
   digit: /[0-9]/,
   graph: /[!-~]/,
@@ -153,7 +154,7 @@ function element(pattern: string, at: number): { c: string; end: number } | unde
     return c === undefined ? undefined : { c, end: at + 2 };
   }
   if (pattern.startsWith("[.", at)) {
-    const symbol = /^\[\.([^])\.\]/.exec(pattern.slice(at));
+    const symbol = /^\[\.([\s\S])\.\]/.exec(pattern.slice(at));
     return symbol ? { c: symbol[1] as string, end: at + symbol[0].length } : undefined;
   }
   return { c: pattern[at] as string, end: at + 1 };

@@ -1,4 +1,5 @@
 import { createConnection, createServer, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { printable } from "./text.js";
 
 /**
@@ -13,6 +14,9 @@ const GREETING = "portshim\n";
 
 /** Milliseconds that a stranger on the lock may cost. */
 const PATIENCE = 2000;
+
+/** Milliseconds for which a refusal holds for those who come after it. */
+const LINGER = 1000;
 
 /** Most characters taken from a holder: anybody may be one. */
 const MOST = 4096;
@@ -41,18 +45,23 @@ export async function take(signal?: AbortSignal): Promise<Outcome> {
 function hold(): Promise<{ lock: Lock } | undefined> {
   return new Promise((resolve) => {
     const waiting = new Set<Socket>();
+    let ending: string | undefined;
+    const tell = (socket: Socket, end: string) => socket.end(end, () => socket.destroy());
     const server = createServer((socket) => {
-      waiting.add(socket);
       socket.on("error", () => {});
       socket.on("close", () => waiting.delete(socket));
       socket.write(GREETING);
+      if (ending === undefined) waiting.add(socket);
+      else tell(socket, ending);
     });
-    const release = (refusal = "") =>
-      new Promise<void>((released) => {
-        server.close(() => released());
-        // "\n" alone: it ended well.
-        for (const socket of waiting) socket.end(`${printable(refusal)}\n`, () => socket.destroy());
-      });
+    const release = async (refusal = "") => {
+      // "\n" alone: it ended well.
+      ending = `${printable(refusal)}\n`;
+      for (const socket of waiting) tell(socket, ending);
+      // Who starts at the same time may be slower than a policy's no.
+      if (refusal !== "") await setTimeout(LINGER);
+      await new Promise((released) => server.close(released));
+    };
     // EADDRINUSE; or a system without abstract sockets, where there is nothing to wait for either.
     server.on("error", () => resolve(undefined));
     server.listen(NAME, () => resolve({ lock: { release } }));
@@ -70,7 +79,7 @@ function wait(signal?: AbortSignal): Promise<Outcome> {
       resolve(outcome);
     };
     const stop = () => end("over");
-    const timer = setTimeout(() => end("stranger"), PATIENCE);
+    const timer = globalThis.setTimeout(() => end("stranger"), PATIENCE);
     signal?.addEventListener("abort", stop, { once: true });
     socket.setEncoding("utf8");
     socket.on("data", (text: string) => {

@@ -32,7 +32,7 @@ function npmCache(): ContextFile[] {
   try {
     for (const name of ["package.json", "package-lock.json", ".npmrc"]) cpSync(join(ROOT, name), join(folder, name));
     const [, command = ""] =
-      readFileSync(join(ROOT, "Containerfile"), "utf8").match(/^RUN (npm pkg [^]*?[^\\])$/m) ?? [];
+      readFileSync(join(ROOT, "Containerfile"), "utf8").match(/^RUN (npm pkg [\s\S]*?[^\\])$/m) ?? [];
     const env = { ...process.env, npm_config_cache: cache, npm_config_prefer_offline: "true" };
     execFileSync("sh", ["-c", command], { cwd: folder, env, stdio: "pipe" });
   } finally {

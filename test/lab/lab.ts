@@ -125,6 +125,7 @@ export function labMissing(): string[] {
   const missing: string[] = [];
   if (process.getuid?.() !== 0) missing.push("The lab needs root.");
   const packages = readFileSync(join(sources, "packages.txt"), "utf8").trim().split("\n");
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the fields are dpkg-query's.
   const format = "--showformat=${Package} ${db:Status-Status}\n";
   const query = spawnSync("dpkg-query", ["--show", format, ...packages], { encoding: "utf8" });
   if (query.error) missing.push("The lab needs a Debian (there is no dpkg-query).");

@@ -118,7 +118,7 @@ test("rootless podman, started with --sysctl: nothing to do, and no Node", async
 
 test("rootless podman, the host's network, the user, with the bus: pkexec", async () => {
   const run = await rootless([...HOST_NETWORK, ...HERSELF, ...bus], ["portshim", ...SEE]);
-  assertStarted(run, 80, /About to run as root on the host[^]*until the host restarts/);
+  assertStarted(run, 80, /About to run as root on the host[\s\S]*until the host restarts/);
   assert.is(await lab.threshold(), 80);
 });
 
@@ -152,13 +152,13 @@ test("a distrobox, the host's network, the user: pkexec through distrobox-host-e
     ...["--volume", `${real}:/opt/flatpak-spawn:ro`, "--volume", `/dev/null:${real}:ro`],
   ];
   const run = await rootless([...HOST_NETWORK, ...HERSELF, ...bus, ...box], ["portshim", "--verbose", ...SEE]);
-  assertStarted(run, 80, /place: a distrobox [^]*bridge: \/usr\/bin\/distrobox-host-exec[^]*as root on the host/);
+  assertStarted(run, 80, /place: a distrobox [\s\S]*bridge: \/usr\/bin\/distrobox-host-exec[\s\S]*as root on the host/);
 });
 
 test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
   const options = [...HOST_NETWORK, ...HERSELF, ...bus, "--volume", "/dev/null:/.flatpak-info:ro"];
   const run = await rootless(options, ["portshim", "--verbose", ...SEE]);
-  assertStarted(run, 80, /place: a flatpak [^]*as root on the host/);
+  assertStarted(run, 80, /place: a flatpak [\s\S]*as root on the host/);
 });
 
 test("a Kubernetes pod, an image's own user: no way, and the field that is", async () => {
@@ -189,14 +189,14 @@ test("the host itself, an ordinary user: pkexec", async () => {
   assertStarted(
     run,
     80,
-    /place: the host itself [^]*About to run as root on this machine [^]*until this machine restarts/,
+    /place: the host itself [\s\S]*About to run as root on this machine [\s\S]*until this machine restarts/,
   );
   assert.is(await lab.threshold(), 80);
 });
 
 test("an unknown place with a bridge, an ordinary user: pkexec", async () => {
   const run = await onHost(["--start=80", "--verbose", ...SEE]);
-  assertStarted(run, 80, /place: a place that is neither [^]*About to run as root on the host /);
+  assertStarted(run, 80, /place: a place that is neither [\s\S]*About to run as root on the host /);
 });
 
 test("the host itself, root: write", async () => {

@@ -121,7 +121,7 @@ test("SIGTERM while it is open, as a container's pid 1", async () => {
   await agent?.asked();
   const pid = (await lab.asUser(["podman", "inspect", "--format", "{{.State.Pid}}", "first"])).stdout.trim();
   const status = (await lab.asHost(["cat", `/proc/${pid}/status`])).stdout;
-  assert.match(status, /^Name:\tportshim\n[^]*^NSpid:\t\d+\t1$/m);
+  assert.match(status, /^Name:\tportshim\n[\s\S]*^NSpid:\t\d+\t1$/m);
   const started = Date.now();
   await lab.asHost(["kill", pid]);
   while ((await lab.asHost(["test", "-e", `/proc/${pid}`])).status === 0) await sleep(20);
