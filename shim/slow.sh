@@ -10,11 +10,11 @@ portshim_start() {
 		portshim_ask_helper "$@"
 		if [ -n "${PORTSHIM_USER-}" ] || portshim_asked_for user "$@"; then portshim_ask_drop "$@"; fi
 		# For what it finds of the environment.
-		portshim_read || :
+		portshim_read
 	fi
 	while [ "$1" != -- ]; do shift; done
 	shift
-	portshim_hand_over "$@"
+	portshim_become "$@"
 }
 
 # ask_helper ARGUMENT…: has the helper do what is to be done, and returns only where the command is to be started.
@@ -102,8 +102,8 @@ portshim_ask_drop() {
 	portshim_drop=${portshim_drop#*"$portshim_newline"}
 }
 
-# hand_over COMMAND ARGUMENT…: becomes the command, with the environment that we were given.
-portshim_hand_over() {
+# become COMMAND ARGUMENT…: becomes the command, with the environment that we were given.
+portshim_become() {
 	case $1 in '' | -*) portshim_say "the command after -- must not be empty or start with a dash" && exit 125 ;; esac
 	if [ -n "$portshim_mangled" ]; then
 		case $1 in *=*) portshim_say "env(1) cannot start a command with a = in its name: $1" && exit 125 ;; esac
@@ -124,7 +124,9 @@ portshim_hand_over() {
 		set +f
 		IFS=$portshim_ifs
 	fi
-	portshim_become "$@"
+	trap - HUP INT QUIT TERM
+	[ -z "$portshim_signal" ] || portshim_die
+	exec "$@"
 }
 
 # quote_environment: `env -i` with the environment that we were given, as words for the shell; nothing without od.
