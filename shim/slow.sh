@@ -95,8 +95,9 @@ portshim_die() {
 # ask_drop ARGUMENT…: sets portshim_home and portshim_drop, a word a line, to what makes us the user that --user names.
 # Becomes the helper where that has to do it.
 portshim_ask_drop() {
-	portshim_drop=$(portshim_run_helper drop "$@")
-	[ $? -eq 100 ] || exit 125
+	portshim_status=0
+	portshim_drop=$(portshim_run_helper drop "$@") || portshim_status=$?
+	[ "$portshim_status" -eq 100 ] || exit 125
 	[ "$portshim_drop" != node ] || exec "$portshim_node" "$portshim_main" "$@"
 	portshim_home=${portshim_drop%%"$portshim_newline"*}
 	portshim_drop=${portshim_drop#*"$portshim_newline"}

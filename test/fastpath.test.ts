@@ -428,6 +428,59 @@ const PLAIN: readonly (readonly [string, Tree])[] = [
   ["one on the host", [...FEDORA, ...onHost([...FEDORA, ...web(`${NAME} = 80`)])]],
 ];
 
+const A_MILLION = 1_000_000;
+
+/** Where the stub once started the command, or was busy for hours, and the helper was to be asked. */
+const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
+  ["braces in a glob", { tree: web("net.ipv4.ip_unpriv*{_start,_x} = 70") }],
+  ["a glob that ends with a slash", { tree: web("net/ipv4/ip_unprivileged_port_s*t/ = 70") }],
+  ["a glob that ends with a dot", { tree: web("net.ipv4.ip_unprivileged_port_s*t. = 70") }],
+  ["a backslash in a glob", { tree: web("net.ipv4.ip_unpriv*\\start = 70") }],
+  ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${NAME} = 70`)] }],
+  ["a NUL before it", { tree: web(`#\0${NAME} = 70`) }],
+  ["a CR before it", { tree: web(`#\r${NAME} = 70`) }],
+  [
+    "no final line end, and digits in the next file",
+    { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${NAME} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
+  ],
+  [
+    "a link of the host's to a file of the host's",
+    {
+      tree: onHost([
+        { path: "etc/sysctl.d/web.conf", link: "/etc/static/web.conf" },
+        file("etc/static/web.conf", `${NAME} = 70`),
+      ]),
+    },
+  ],
+  ["a line with a million blanks", { tree: web(`${NAME} = 70${" ".repeat(A_MILLION)}x`) }],
+  ["after a line of a million letters", { tree: web(`#${"x".repeat(A_MILLION)}\n${NAME} = 70`) }],
+  ["the first of two --start is no number", { argv: ["--start=x", "--start=80", ...COMMAND] }],
+  ["the first of two --timeout is none", { argv: ["--timeout=0", "--timeout=5", ...COMMAND] }],
+  [
+    "PORTSHIM_START is no number, and --start hides it",
+    { argv: ["--start=80", ...COMMAND], env: { PORTSHIM_START: "x" } },
+  ],
+  ["bash's failglob, which ends a function silently", { live: 1024, env: { BASHOPTS: "failglob" } }],
+];
+
+for (const shell of Object.keys(SHELLS) as Shell[]) {
+  test(`on ${shell}, what was wrong once is not again`, async () => {
+    const wrong: string[] = [];
+    for (const [name, trap] of TRAPS) {
+      const stage = await Stage.open();
+      try {
+        const asked = { tree: [], live: 80, argv: COMMAND, env: {}, ...trap };
+        assert.not(stage.nothingToDo(asked), name);
+        const skips = await stage.skips(shell, asked).catch(() => "no answer");
+        if (skips) wrong.push(`${name}: ${skips}`);
+      } finally {
+        await stage.namespace.close();
+      }
+    }
+    assert.equal(wrong, []);
+  });
+}
+
 test("where it is plain that nothing is to be done, it does skip the helper", async () => {
   const stage = await Stage.open();
   try {

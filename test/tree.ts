@@ -298,6 +298,8 @@ const GLOBS = [
   "net.ipv4.{ip_unprivileged,x}_port_star?",
   "net.{ipv4,ipv6}.ip_unprivileged_*",
   "net.ipv4.ip_unprivileged_port_star*/",
+  "net/ipv4/ip_unprivileged_port_s*t/",
+  "net.ipv4.ip_unprivileged_port_s*t.",
   "/net/ipv?/ip_unprivileged_port_start",
   "net//ipv?/ip_unprivileged_port_start",
   "net/ipv4/../ipv?/ip_unprivileged_port_start",
@@ -492,7 +494,7 @@ function mutated(random: Random): string {
     ];
     text = text.slice(0, at) + random.pick(forms) + text.slice(at + 1);
   }
-  return text;
+  return random.chance(0.1) ? text + random.pick(["/", ".", "/.", "//"]) : text;
 }
 
 function value(random: Random, wild: number): string {
