@@ -110,7 +110,7 @@ test("rootless podman, own network, an image's own user: no way", async () => {
   assert.match(run.stderr, `podman run --sysctl ${NAME}=80 …`);
 });
 
-test("rootless podman, started with --sysctl: nothing to do, and no Node", async () => {
+test("rootless podman with --sysctl, own network, an image's own user: nothing to do, and no Node", async () => {
   const withoutNode = shim.filter((option, at) => !/bin\/node/.test(option) && !/bin\/node/.test(shim[at + 1] ?? ""));
   const options = ["podman", "run", "--rm", ...withoutNode, "--sysctl", `${NAME}=80`, ...ANOTHER, BASE];
   assertStarted(await untouched(() => lab.asUser([...options, "portshim", ...SEE])), 80);
@@ -161,7 +161,7 @@ test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
   assertStarted(run, 80, /place: a flatpak [\s\S]*as root on the host/);
 });
 
-test("a Kubernetes pod, an image's own user: no way, and the field that is", async () => {
+test("a Kubernetes pod, unknown network, an image's own user: no way, and the field that is", async () => {
   const run = await untouched(() =>
     rootless([...ANOTHER, "--env", "KUBERNETES_SERVICE_HOST=10.0.0.1"], ["portshim", ...SEE]),
   );
@@ -169,7 +169,7 @@ test("a Kubernetes pod, an image's own user: no way, and the field that is", asy
   assert.match(run.stderr, `securityContext: {sysctls: [{name: ${NAME}, value: "80"}]}`);
 });
 
-test("a docker container, an image's own user: no way, and the flag that is", async () => {
+test("a docker container, unknown network, an image's own user: no way, and the flag that is", async () => {
   const run = await untouched(() =>
     rootless([...ANOTHER, "--volume", "/dev/null:/.dockerenv:ro"], ["portshim", ...SEE]),
   );
@@ -182,7 +182,7 @@ const onHost = (argv: string[]) =>
     env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` },
   });
 
-test("the host itself, an ordinary user: pkexec", async () => {
+test("the host itself, the host's network, an ordinary user: pkexec", async () => {
   await lab.writeFile("host", "/run/systemd/system/marker", "");
   const run = await onHost(["--start=80", "--verbose", ...SEE]);
   await lab.removeFile("host", "/run/systemd");
@@ -194,22 +194,22 @@ test("the host itself, an ordinary user: pkexec", async () => {
   assert.is(await lab.threshold(), 80);
 });
 
-test("an unknown place with a bridge, an ordinary user: pkexec", async () => {
+test("an unknown place with a bridge, the host's network, an ordinary user: pkexec", async () => {
   const run = await onHost(["--start=80", "--verbose", ...SEE]);
   assertStarted(run, 80, /place: a place that is neither [\s\S]*About to run as root on the host /);
 });
 
-test("the host itself, root: write", async () => {
+test("the host itself, the host's network, root: write", async () => {
   const argv = [`${lab.repository}/shim/portshim`, "--start=80", ...SEE];
   const run = await lab.asHost(argv, { env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` } });
   assertStarted(run, 80, /Done: ports from 80 up/);
 });
 
-for (const [who, argv] of [
-  ["the plain user", ["portshim"]],
-  ["sudo portshim", ["sudo", "portshim"]],
+for (const [name, argv] of [
+  ["a toolbox, the host's network, nginx by the plain user: pkexec", ["portshim"]],
+  ["a toolbox, the host's network, nginx by sudo portshim: pkexec", ["sudo", "portshim"]],
 ] as const) {
-  test(`a toolbox, nginx, ${who}: pkexec`, async () => {
+  test(name, async () => {
     // Files of its own: the plain user may not write where nginx would, nor root open another's in /tmp.
     const files = `/tmp/nginx-${argv[0]}`;
     const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
@@ -235,7 +235,7 @@ for (const [who, argv] of [
   });
 }
 
-test("a toolbox, the user, --via=sudo: sudo, where it asks for no password", async () => {
+test("a toolbox, the host's network, the user with --via=sudo: sudo, where it asks for no password", async () => {
   const refused = await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]);
   assert.equal([refused.status, await lab.threshold()], [125, 1024]);
   assert.match(refused.stderr, /the host refused to lower .*: sudo: /);
@@ -283,7 +283,7 @@ test("podman run --init, and podman stop, are as with the bare server", async ()
   }
 });
 
-test("rootful podman: root by capability, an image's own user not at all, with the host's network by hand", async () => {
+test("rootful podman, the host's network, root: capability; an image's own user: no way", async () => {
   const load = "podman save localhost/portshim-lab/base:1";
   const image = await lab.asUser(["sh", "-c", `${load} > /tmp/base.tar`], { timeout: 60_000 });
   assert.is(image.status, 0, image.stderr);

@@ -1,0 +1,17 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { ROOT } from "./need.js";
+import { suite } from "./suite.js";
+
+const test = suite("docs/places.md");
+
+test("each row is the name of a test in the lab", () => {
+  const table = readFileSync(join(ROOT, "docs", "places.md"), "utf8");
+  const tests = readFileSync(join(ROOT, "test", "lab", "places.test.ts"), "utf8");
+  const rows = [...table.matchAll(/^\| ([^|]+) \| ([^|]+) \|$/gm)].slice(1);
+  assert.ok(rows.length >= 20);
+  for (const [, where, route] of rows) assert.ok(tests.includes(`"${where}: ${route}"`), `${where}: ${route}`);
+});
+
+test.run();
