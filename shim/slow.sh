@@ -112,9 +112,8 @@ portshim_become() {
 		# Without od there is nothing to hand on but what the shell has kept.
 		[ -z "$portshim_whole" ] || eval "set -- $portshim_whole"' ${portshim_drop:+"HOME=$portshim_home"} "$@"'
 		[ -z "$portshim_whole" ] || PATH=$portshim_path
-	elif [ -z "$portshim_bash" ]; then
-		[ -n "$portshim_pwd" ] || unset PWD
-		if [ -n "$portshim_level" ]; then SHLVL=$portshim_level; else unset SHLVL; fi
+	else
+		portshim_put_back
 	fi
 	if [ -n "$portshim_drop" ]; then
 		export HOME="$portshim_home"
