@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 // Times the satisfied start, in network and mount namespaces of its own: root, Linux, gcc, and the Debian packages tini,
-// dumb-init, catatonit, gosu, busybox-static. `npm run bench [ROUNDS]`.
+// dumb-init, catatonit, gosu, mawk, busybox-static. `npm run bench [ROUNDS]`.
 
 const HERE = resolve(__dirname, "..");
 const STUB = join(HERE, "..", "shim", "portshim");
@@ -22,13 +22,23 @@ const node = [join(HERE, "node_modules/node26/bin/node"), join(HERE, "../node_mo
 );
 if (node === undefined) throw new Error("Node 26 is not installed: npm install");
 
+/** As a container's runtime gives it to an entrypoint. */
+const ENVIRONMENT = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  HOME: "/root",
+  HOSTNAME: "0123456789ab",
+  TERM: "xterm",
+  container: "podman",
+};
+
 interface Contender {
   readonly name: string;
   readonly argv: readonly string[];
 }
 
 const shim = (...shell: string[]): string[] => [...shell, STUB, "--", TRUE];
-const TINI: Contender = { name: "tini", argv: ["tini", "--", TRUE] };
+// Without -s it would warn that it is not process 1.
+const TINI: Contender = { name: "tini", argv: ["tini", "-s", "--", TRUE] };
 const PORTSHIM: Contender = { name: "portshim (dash)", argv: shim("dash") };
 const CONTENDERS: readonly Contender[] = [
   TINI,
@@ -53,18 +63,19 @@ function dropIns(count: number): string {
   return tree;
 }
 
-/** Nanoseconds by round and contender, with this tree in /etc/sysctl.d, or with the machine's stock files. */
-function time(contenders: readonly Contender[], count: number, tree?: string): number[][] {
+/** Shell commands after which this tree is in /etc/sysctl.d, and nothing in /usr/lib. */
+const show = (tree: string) => [`mount --bind ${tree} /etc/sysctl.d`, "mount -t tmpfs tmpfs /usr/lib/sysctl.d"];
+
+/** Nanoseconds by round and contender, with the machine's stock files but for what is done before. */
+function time(contenders: readonly Contender[], count: number, before: readonly string[] = []): number[][] {
   // The host's files, where this machine shows itself under /run/host, would count twice.
-  const prepare = [
-    `echo 80 > ${SETTING}`,
-    "mount -t tmpfs tmpfs /run",
-    ...(tree ? [`mount --bind ${tree} /etc/sysctl.d`, "mount -t tmpfs tmpfs /usr/lib/sysctl.d"] : []),
-  ].join(" && ");
+  const prepare = [`echo 80 > ${SETTING}`, "mount -t tmpfs tmpfs /run", ...before].join(" && ");
   const commands = contenders.flatMap(({ argv }, at) => (at === 0 ? argv : [",", ...argv]));
   const script = `${prepare} && exec "$@"`;
   const argv = ["--net", "--mount", "sh", "-c", script, "sh", timer, String(count + 5), ...commands];
-  const { stdout } = must(spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", maxBuffer: 1 << 28 }));
+  const { stdout } = must(
+    spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", env: ENVIRONMENT, maxBuffer: 1 << 28 }),
+  );
   // The first rounds warm up.
   return stdout
     .trim()
@@ -96,6 +107,8 @@ const all = time(CONTENDERS, rounds);
 for (const [at, { name }] of CONTENDERS.entries()) {
   console.log(`| ${name} | ${cell(all.map((round) => (round[at] as number) / (round[0] as number)))} |`);
 }
+const withoutMawk = time([TINI, PORTSHIM], rounds, ["mount --bind /dev/null /usr/bin/mawk"]);
+console.log(`| ${PORTSHIM.name}, without mawk | ${cell(withoutMawk.map(([tini = 1, ours = 1]) => ours / tini))} |`);
 const ratio = (a: string, b: string) => {
   const [x, y] = [a, b].map((name) => CONTENDERS.findIndex((contender) => contender.name === name));
   return all.map((round) => (round[x as number] as number) / (round[y as number] as number));
@@ -109,7 +122,7 @@ const trees = [0, 10, 100, 1000].map((count) => ({ count, tree: dropIns(count), 
 const turns = 15;
 for (let turn = 0; turn < turns; turn++) {
   for (const { tree, ratios } of trees) {
-    const times = time([TINI, PORTSHIM], Math.ceil(rounds / turns), tree);
+    const times = time([TINI, PORTSHIM], Math.ceil(rounds / turns), show(tree));
     ratios.push(
       quantile(
         times.map(([tini = 1, ours = 1]) => ours / tini),

@@ -1,6 +1,7 @@
 /*
- * Times commands as whole processes, in turn: A B C, A B C, … so that a machine whose speed drifts is as unfair to one
- * as to the other. Prints a line a round: the nanoseconds of each, from before its start to its end.
+ * Times commands as whole processes, each once a round, so that a machine whose speed drifts is as unfair to one as to
+ * the other; in another order each round, because what runs after a large program finds the caches cold. Prints a line
+ * a round: the nanoseconds of each, in the order of the arguments, from before its start to its end.
  *
  *     timer ROUNDS COMMAND [ARGUMENT…] [, COMMAND [ARGUMENT…]]…
  *
@@ -25,7 +26,8 @@ static long long now(void) {
 
 int main(int argc, char **argv) {
 	char **commands[64];
-	int count = 0;
+	int count = 0, order[64];
+	long long took[64];
 
 	if (argc < 3)
 		return 2;
@@ -35,8 +37,16 @@ int main(int argc, char **argv) {
 			argv[i] = NULL;
 			commands[count++] = argv + i + 1;
 		}
+	for (int i = 0; i < count; i++)
+		order[i] = i;
 	for (int round = atoi(argv[1]); round > 0; round--) {
-		for (int i = 0; i < count; i++) {
+		for (int i = count - 1; i > 0; i--) {
+			int other = rand() % (i + 1), kept = order[i];
+			order[i] = order[other];
+			order[other] = kept;
+		}
+		for (int at = 0; at < count; at++) {
+			int i = order[at];
 			long long start = now();
 			pid_t pid;
 			int status;
@@ -51,8 +61,10 @@ int main(int argc, char **argv) {
 				fprintf(stderr, "%s: ended with wait status %d\n", commands[i][0], status);
 				return 1;
 			}
-			printf("%lld%c", now() - start, i + 1 < count ? ' ' : '\n');
+			took[i] = now() - start;
 		}
+		for (int i = 0; i < count; i++)
+			printf("%lld%c", took[i], i + 1 < count ? ' ' : '\n');
 	}
 	return 0;
 }

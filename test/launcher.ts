@@ -48,9 +48,13 @@ export const PLACE = mkdtempSync(join(tmpdir(), "portshim-launch-"));
 chmodSync(PLACE, 0o755);
 process.on("exit", () => rmSync(PLACE, { recursive: true, force: true }));
 
-/** The shells of namespace.ts, and bash as Fedora's /bin/sh is it: called sh, which changes its ways. */
+/**
+ * The shells of namespace.ts; bash as Fedora's /bin/sh is it, called sh, which changes its ways; and dash as in an image
+ * of Debian's, where the stub can look at a glance: see glance().
+ */
 export const SHELLS: Readonly<Record<string, readonly string[]>> = {
   ...PLAIN_SHELLS,
+  "dash with mawk": PLAIN_SHELLS.dash ?? [],
   "bash as sh": [join(PLACE, "bash-as-sh", "sh")],
 };
 
@@ -81,6 +85,15 @@ export const UNDECLARED: readonly Step[] = [
     .map((path): Step => ["empty", path]),
   ...["/etc/sysctl.conf"].filter((path) => existsSync(path)).map((path): Step => ["bind", "/dev/null", path]),
 ];
+
+const MAWK = "/usr/bin/mawk";
+
+/** Steps that let the stub, on a shell of SHELLS, look at a glance, or keep it from that. */
+export function glance(shell: string | undefined): readonly Step[] {
+  // This machine's /run may hold a host's files, as in a toolbox.
+  if (shell === "dash with mawk") return [["empty", "/run"]];
+  return existsSync(MAWK) ? [["bind", "/dev/null", MAWK]] : [];
+}
 
 const { O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_TRUNC } = open;
 

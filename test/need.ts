@@ -33,7 +33,7 @@ export const NEEDS = {
         : "unshare, ip or the kernel's user namespaces are missing",
     remedy: packages,
   },
-  shells: programs(packages, "dash", "bash", "busybox", "unshare", "setpriv"),
+  shells: programs(packages, "dash", "bash", "busybox", "mawk", "unshare", "setpriv"),
   shellcheck: programs(packages, "shellcheck"),
   compiler: programs(packages, "gcc"),
   "systemd-sysctl": {

@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import {
   content,
   each,
+  glance,
   launch,
   newPath,
   type Outcome,
@@ -67,10 +68,11 @@ interface Result extends Outcome {
 
 /** Starts `command` (default: a server) through portshim, or by itself where no shell is given. */
 async function start(path: string, options: Start): Promise<Result> {
-  const { shell, first = false, threshold = 80, steps = [], flags = ["--start=80"] } = options;
+  const { shell, first = false, threshold = 80, steps = [], flags = [] } = options;
   const portshim = shell ? [...(SHELLS[shell] ?? []), PORTSHIM, ...flags, "--"] : [];
   const outcome = await launch(path, [
     ...UNDECLARED,
+    ...glance(shell),
     ["patience", 3000],
     ["threshold", threshold],
     ...(first ? [["first"] as const] : []),
