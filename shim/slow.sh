@@ -38,6 +38,8 @@ portshim_ask_helper() {
 	case $portshim_status in
 	0) ;;
 	100) exit 0 ;;
+	102) exit 1 ;;
+	103) exit 2 ;;
 	101) portshim_do_without "the Node.js here is older than version 20" "$@" || : ;;
 	126 | 127) portshim_do_without "the Node.js here, $portshim_node, cannot be started" "$@" || : ;;
 	125 | 129 | 130 | 131 | 143) exit "$portshim_status" ;;
@@ -74,6 +76,8 @@ portshim_do_without() {
 	portshim_say "$1. Run this on the host, then start again:
     sudo sysctl -w net.ipv4.ip_unprivileged_port_start=$portshim_wanted"
 	shift
+	# portshim check and persist start nothing.
+	case " $* " in *' -- '*) ;; *) exit 125 ;; esac
 	# A server that was to be dropped never runs as root.
 	if [ -n "${PORTSHIM_USER-}" ] || portshim_asked_for user "$@"; then exit 125; fi
 	[ "${PORTSHIM_OPTIONAL-}" = 1 ] || portshim_asked_for optional "$@" || exit 125

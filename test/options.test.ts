@@ -80,8 +80,17 @@ test("--help and --version need no command, --dry-run neither", () => {
 });
 
 test("the help names every option, its variable and every route", () => {
-  const text = help([{ name: "pigeon", what: "send one" }]);
-  for (const word of ["--start=N", "PORTSHIM_START", "--via=ROUTE", "--optional", "--timeout", "pigeon", "125"]) {
+  const text = help([{ name: "walk", what: "go out" }], [{ name: "pigeon", what: "send one" }]);
+  for (const word of [
+    "--start=N",
+    "PORTSHIM_START",
+    "--via=ROUTE",
+    "--optional",
+    "--timeout",
+    "walk",
+    "pigeon",
+    "125",
+  ]) {
     assert.ok(text.includes(word), word);
   }
 });

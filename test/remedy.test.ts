@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../shim/lib/facts.js";
 import type { Keeper, Place } from "../shim/lib/place.js";
-import { keep, nextStep } from "../shim/lib/remedy.js";
+import { keep, keepByHand, nextStep, removeByHand } from "../shim/lib/remedy.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 
@@ -58,9 +58,20 @@ for (const [name, facts, text] of cases) {
 
 test("how to keep it", () => {
   const file = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-portshim.conf`;
-  assert.is(keep(inToolbox()), `${file}    (on the host)`);
-  assert.is(keep(onHost()), file);
+  const asked = { value: 80, by: "--start", fromFile: false };
+  assert.is(keep(inToolbox()), "portshim persist");
+  assert.is(keep(inToolbox({ wanted: asked })), "portshim persist --start=80");
+  assert.is(keep(inToolbox({ network: "unknown" })), `${file}    (on the host)`);
+  assert.is(keep(onHost()), "portshim persist");
+  assert.is(keep(kept("podman", "hosts")), `${file}    (on the host)`);
   assert.is(keep(kept("podman", "own")), `podman run --sysctl ${SETTING} …`);
+});
+
+test("what portshim persist could not do, by hand", () => {
+  const write = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
+  assert.is(keepByHand(80), `Run this on the host:\n    ${write}`);
+  const remove = `sudo rm /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
+  assert.is(removeByHand(80), `Run this on the host:\n    ${remove}`);
 });
 
 test.run();

@@ -41,10 +41,17 @@ test("what is about to run as root, on the host and here", () => {
 });
 
 test("that it worked, until when, and how to keep it", () => {
-  const keep = `echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-portshim.conf`;
   const done = "Done: ports from 80 up may be bound until";
-  assert.is(report.success(inToolbox()), `${done} the host restarts. To keep it:\n    ${keep}    (on the host)`);
-  assert.is(report.success(onHost()), `${done} this machine restarts. To keep it:\n    ${keep}`);
+  const nothing = { declared: undefined, refused: [] };
+  assert.is(report.success(inToolbox()), `${done} the host restarts. To keep it:\n    portshim persist`);
+  assert.is(
+    report.success(onHost({ declaredHere: nothing })),
+    `${done} this machine restarts. To keep it:\n    portshim persist`,
+  );
+  assert.is(
+    report.success(onHost()),
+    "Done: ports from 80 up may be bound, also after a restart (/etc/sysctl.d/80-web.conf:1).",
+  );
   assert.is(
     report.success(inPodman({ network: "own" })),
     `${done} this container stops. To keep it:\n    podman run --sysctl ${NAME}=80 …`,

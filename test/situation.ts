@@ -11,6 +11,7 @@ const TOOLBOX: Place = {
   isHost: "no",
   sharesNetwork: true,
   keeper: "host",
+  hostRoot: "/run/host",
 };
 
 /** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
@@ -38,8 +39,9 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
 
 /** The same in a podman container. */
 export function inPodman(different: Partial<Facts> = {}): Facts {
+  const { hostRoot: _, ...withoutHost } = TOOLBOX;
   const place: Place = {
-    ...TOOLBOX,
+    ...withoutHost,
     name: "rootless podman",
     what: "a rootless podman container",
     evidence: "/run/.containerenv",
@@ -51,6 +53,13 @@ export function inPodman(different: Partial<Facts> = {}): Facts {
 
 /** The same on the host itself. */
 export function onHost(different: Partial<Facts> = {}): Facts {
-  const place: Place = { ...TOOLBOX, name: "host", what: "the host itself", evidence: "none", isHost: "yes" };
+  const place: Place = {
+    ...TOOLBOX,
+    name: "host",
+    what: "the host itself",
+    evidence: "none",
+    isHost: "yes",
+    hostRoot: "/",
+  };
   return inToolbox({ place, bridge: findBridge(place, {}), declaredOnHost: undefined, ...different });
 }

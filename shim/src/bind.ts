@@ -9,19 +9,30 @@ const NOBODYS = "2001:db8::1";
  * both are exec'd with the same capabilities.
  */
 export async function mayBind(port: number): Promise<boolean> {
-  const answer = await bindTcp(port);
+  const answer = await bindTcp(port, NOBODYS);
   // No IPv6 here. On IPv4 the address is checked first, so a port must really be bound: UDP on loopback harms least.
   return (answer ?? (await bindUdp(port))) !== "EACCES";
 }
 
-/** The error that binding ends with, "" for none, undefined where there is no IPv6. */
-function bindTcp(port: number): Promise<string | undefined> {
+/**
+ * Really takes TCP `port` (1–65535) of every address for a moment; resolves to the error that it ends with
+ * (`EACCES`, `EADDRINUSE`, …: bind(2)), "" for none.
+ */
+export async function takePort(port: number): Promise<string> {
+  const answer = await bindTcp(port, "::");
+  // IPv6 may be there and switched off (disable_ipv6).
+  if (answer !== undefined && answer !== "EADDRNOTAVAIL") return answer;
+  return (await bindTcp(port, "0.0.0.0")) ?? "EAFNOSUPPORT";
+}
+
+/** The error that binding ends with, "" for none, undefined where there is no such kind of address. */
+function bindTcp(port: number, host: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
     server.on("error", ({ code = "" }: NodeJS.ErrnoException) => {
       resolve(["EAFNOSUPPORT", "EINVAL", "EPROTONOSUPPORT"].includes(code) ? undefined : code);
     });
-    server.listen({ host: NOBODYS, port, ipv6Only: true, exclusive: true }, () => server.close(() => resolve("")));
+    server.listen({ host, port, ipv6Only: host === NOBODYS, exclusive: true }, () => server.close(() => resolve("")));
   });
 }
 

@@ -1,7 +1,7 @@
 import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { type Lock, take } from "./lock.js";
+import { exclusively } from "./lock.js";
 import type { Options } from "./options.js";
 import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
 import { nextStep } from "./remedy.js";
@@ -27,6 +27,8 @@ export interface Task {
   readonly log: Log;
   /** Stops it: with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Find out more than there is need for; see facts.ts. */
+  readonly thorough?: boolean;
 }
 
 /**
@@ -38,8 +40,9 @@ export function dropFor({ user }: Options): Drop | undefined {
 }
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
-export async function preview({ options, drop, env, signal }: Task): Promise<{ facts: Facts; plan: Plan }> {
-  const facts = await gather({ start: options.start, drop, env, signal });
+export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
+  const { options, drop, env, signal, thorough = false } = task;
+  const facts = await gather({ start: options.start, drop, env, signal, thorough });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }
@@ -74,36 +77,10 @@ export async function ensure(task: Task): Promise<Done> {
   throw last;
 }
 
-async function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
-  return step.route.asksSomebody ? alone(step, facts, task) : carryOut(step, facts, task);
-}
-
-/** One prompt for all who start at the same time in this network namespace. */
-async function alone(step: Step, facts: Facts, task: Task): Promise<Done> {
-  for (;;) {
-    const outcome = await take(task.signal);
-    task.signal?.throwIfAborted();
-    if (outcome === "stranger") return carryOut(step, facts, task);
-    if (outcome === "over") {
-      if (isSatisfied(liveThreshold(), facts.wanted.value)) return "already";
-      continue;
-    }
-    if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
-    return locked(step, facts, task, outcome.lock);
-  }
-}
-
-async function locked(step: Step, facts: Facts, task: Task, lock: Lock): Promise<Done> {
-  try {
-    const done = await carryOut(step, facts, task);
-    await lock.release();
-    return done;
-  } catch (error) {
-    // Only a person's or a policy's no is binding for the others; who was merely stopped leaves it to the next.
-    const final = error instanceof PortshimError && error.isRefusal && !task.signal?.aborted;
-    await lock.release(final ? error.message : undefined);
-    throw error;
-  }
+function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
+  const work = () => carryOut(step, facts, task);
+  const isDone = () => (isSatisfied(liveThreshold(), facts.wanted.value) ? ("already" as const) : undefined);
+  return step.route.asksSomebody ? exclusively(work, isDone, task.signal) : work();
 }
 
 async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {

@@ -1,16 +1,17 @@
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
+import { COMMANDS, type Command } from "./command.js";
 import { type Drop, leftovers, setprivCommand } from "./drop.js";
 import { dropFor, ensure, type Log, preview, type Task } from "./ensure.js";
 import { survey } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { becomeByNode, requireExecve } from "./handover.js";
-import { help, type Invocation, type Options, parse } from "./options.js";
+import { commandHelp, help, type Invocation, type Options, parse } from "./options.js";
 import { watchParent } from "./parent.js";
 import { isSatisfied } from "./plan.js";
 import * as report from "./report.js";
 import { ROUTES } from "./route.js";
-import { STATUS, signalled } from "./status.js";
+import { outward, STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
 import { liveThreshold } from "./threshold.js";
 import { VERSION } from "./version.js";
@@ -39,13 +40,37 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   for (const name of STOPPING) process.on(name, caller.stub ? () => {} : stopBy(name));
   if (caller.stub) watchParent(caller.stub, stopBy("SIGTERM"));
   try {
-    const names = ROUTES.map(({ name }) => name);
-    return await act(parse(argv, env, names), caller, env, stop.signal);
+    const status = await dispatch(argv, caller, env, stop.signal);
+    return caller.stub ? status : outward(status);
   } catch (error) {
     if (stop.signal.aborted) return stop.signal.reason as number;
-    say(error instanceof PortshimError ? error.message : `this is a mistake in portshim: ${printable(String(error))}`);
+    sayWhy(error);
     return statusOf(error);
   }
+}
+
+function dispatch(
+  argv: readonly string[],
+  caller: Caller,
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<number> {
+  const routes = ROUTES.map(({ name }) => name);
+  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  if (!command) return act(parse(argv, env, routes), caller, env, signal);
+  return call(command, parse(argv.slice(1), env, routes, command.name).options, env, signal);
+}
+
+async function call(command: Command, options: Options, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+  if (options.help) return print(commandHelp(command.name, command.about, command.statuses));
+  const status = await command.run({ options, env, signal, log: logger(options), print });
+  signal.throwIfAborted();
+  return status;
+}
+
+function sayWhy(error: unknown): void {
+  if (!(error instanceof PortshimError)) say(`this is a mistake in portshim: ${printable(String(error))}`);
+  else say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);
 }
 
 function statusOf(error: unknown): number {
@@ -61,7 +86,7 @@ async function act(
   signal: AbortSignal,
 ): Promise<number> {
   const { options, command } = invocation;
-  if (options.help) return print(help(ROUTES));
+  if (options.help) return print(help(COMMANDS, ROUTES));
   if (options.version) return print(`portshim ${VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { options, drop, env, log: logger(options), signal };
@@ -76,8 +101,8 @@ async function act(
     await ensure(task);
   } catch (error) {
     if (!(error instanceof PortshimError) || signal.aborted) throw error;
-    say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);
-    if (!options.optional) return STATUS.failed;
+    if (!options.optional) throw error;
+    sayWhy(error);
     say("Starting the command all the same, because of --optional.");
   }
   signal.throwIfAborted();

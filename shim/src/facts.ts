@@ -4,7 +4,7 @@ import { type Bridge, findBridge } from "./bridge.js";
 import type { Drop } from "./drop.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, ourNetworkNamespace } from "./network.js";
-import { type Place, place } from "./place.js";
+import { HOST_ROOT, type Place, place } from "./place.js";
 import { type Resolution, resolve } from "./sysctl.js";
 import { FILE, liveThreshold } from "./threshold.js";
 import { type Wanted, wanted } from "./wanted.js";
@@ -34,9 +34,6 @@ export interface Facts {
   readonly network: Network;
 }
 
-/** Where a toolbox or a distrobox sees the host's files. */
-const HOST_ROOT = "/run/host";
-
 /** What the facts are read for. */
 export interface Request {
   /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
@@ -44,6 +41,8 @@ export interface Request {
   readonly drop: Drop | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** Ask the host, and whether the port may be bound, even where there is no need. */
+  readonly thorough?: boolean;
 }
 
 /** Where we are and what is wanted there: all that files alone tell. */
@@ -56,22 +55,22 @@ export function survey({ start, env }: Request): Pick<Facts, "place" | "declared
 
 /**
  * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
- * ourselves nor bind the port as we are.
+ * ourselves nor bind the port as we are, unless the request is thorough.
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { drop, env, signal } = request;
+  const { drop, env, signal, thorough = false } = request;
   const seen = survey(request);
   const goal = seen.wanted.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high ? await mayBind(Math.max(goal, 1)) : undefined;
+  const bindable = high || thorough ? await mayBind(Math.max(goal, 1)) : undefined;
   const bridge = findBridge(seen.place, env);
   const networkNamespace = ourNetworkNamespace();
   const stuck = high && threshold !== undefined && !writable && !bindable;
-  const host = stuck && bridge ? await askHost(bridge, signal) : undefined;
+  const host = (stuck || thorough) && bridge ? await askHost(bridge, signal) : undefined;
   const network = whose(bridge, networkNamespace, host);
   return { ...seen, threshold, writable, drop, mayBind: bindable, bridge, host, networkNamespace, network };
 }

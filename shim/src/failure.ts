@@ -1,3 +1,4 @@
+import { DROP_IN } from "./dropin.js";
 import { NAME } from "./threshold.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
@@ -6,13 +7,15 @@ const SENTENCES = {
   "no-setting": (port: string) =>
     `this system refuses port ${port}, and it has no ${NAME} that could be lowered; it wants the server to run as root, or to hold CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
   "no-way": (detail: string) => `${NAME} cannot be lowered from here: ${detail}`,
-  refused: (detail: string) => `the host refused to lower ${NAME}: ${detail}`,
+  refused: (detail: string) => `the host refused to set ${NAME}: ${detail}`,
   "refused-another": (detail: string) => `another portshim has just asked, and was refused: ${detail}`,
   dismissed: () => "the password prompt was dismissed",
   "timed-out": (seconds: string) => `nobody answered the host's password prompt within ${seconds} seconds`,
   "bridge-failed": (detail: string) => `the host could not be asked: ${detail}`,
   "host-failed": (detail: string) => `the host's sysctl failed: ${detail}`,
   "nsenter-failed": (detail: string) => `the host could not set ${NAME} in this container's network: ${detail}`,
+  "no-persist": (detail: string) => `the host's /${DROP_IN} cannot be changed from here: ${detail}`,
+  "persist-failed": (detail: string) => `the host's /${DROP_IN} could not be changed: ${detail}`,
   unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
   "no-user": (detail: string) => `--user cannot be followed: ${detail}`,
   "no-drop": (detail: string) => `--user cannot be followed: ${detail}`,

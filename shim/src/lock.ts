@@ -1,5 +1,6 @@
 import { createConnection, createServer, type Socket } from "node:net";
 import { setTimeout } from "node:timers/promises";
+import { PortshimError } from "./failure.js";
 import { printable } from "./text.js";
 
 /**
@@ -36,6 +37,44 @@ export type Outcome =
   | "over"
   /** Somebody sits on the name who is no portshim. */
   | "stranger";
+
+/**
+ * Does `work` with the lock held: one prompt at a time in this network namespace, and one for all who start together.
+ * After another's turn `done` is asked first, and what it gives is the result.
+ *
+ * Throws PortshimError `refused-another` where the other was refused; else what `work` throws, or the reason of `signal`.
+ */
+export async function exclusively<T>(
+  work: () => Promise<T>,
+  done: () => T | undefined,
+  signal?: AbortSignal,
+): Promise<T> {
+  for (;;) {
+    const outcome = await take(signal);
+    signal?.throwIfAborted();
+    if (outcome === "stranger") return work();
+    if (outcome === "over") {
+      const result = done();
+      if (result !== undefined) return result;
+      continue;
+    }
+    if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
+    return locked(work, outcome.lock, signal);
+  }
+}
+
+async function locked<T>(work: () => Promise<T>, lock: Lock, signal: AbortSignal | undefined): Promise<T> {
+  try {
+    const result = await work();
+    await lock.release();
+    return result;
+  } catch (error) {
+    // Only a person's or a policy's no is binding for the others; who was merely stopped leaves it to the next.
+    const final = error instanceof PortshimError && error.isRefusal && !signal?.aborted;
+    await lock.release(final ? error.message : undefined);
+    throw error;
+  }
+}
 
 /** Takes the lock, or waits for who holds it, until `signal` aborts ("over"). */
 export async function take(signal?: AbortSignal): Promise<Outcome> {

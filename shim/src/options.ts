@@ -17,6 +17,12 @@ export interface Options {
   dryRun: boolean;
   quiet: boolean;
   verbose: boolean;
+  /** `check` prints JSON. */
+  json: boolean;
+  /** `check` binds the wanted ports for a moment. */
+  bind: boolean;
+  /** `persist` takes its file away again. */
+  remove: boolean;
   help: boolean;
   version: boolean;
 }
@@ -38,12 +44,18 @@ export const DEFAULTS: Options = {
   dryRun: false,
   quiet: false,
   verbose: false,
+  json: false,
+  bind: false,
+  remove: false,
   help: false,
   version: false,
 };
 
 /** Longest time a prompt may stay open, in seconds: a day. */
 const LONGEST_TIMEOUT = 86400;
+
+/** What portshim is called for: to start a command, or a command of its own. */
+export type Purpose = "start" | "check" | "persist";
 
 interface Option {
   readonly flag: string;
@@ -52,6 +64,8 @@ interface Option {
   /** The value's name in the help; without one the option is a switch. */
   readonly value?: string;
   readonly help: string;
+  /** What it is an option of; undefined: of everything. */
+  readonly of?: readonly Purpose[];
   /** Puts the option's value (a switch: "1") into `options`; throws a sentence's middle where it is no good. */
   set(options: Options, value: string, routes: readonly string[]): void;
 }
@@ -83,6 +97,7 @@ const TABLE: readonly Option[] = [
     variable: "PORTSHIM_USER",
     value: "USER[:GROUP]",
     help: "started as root: become this user, keeping no other capability than the port's",
+    of: ["start", "check"],
     set: (options, value) => {
       if (value === "") throw new Error("a user's name or number");
       options.user = value;
@@ -92,6 +107,7 @@ const TABLE: readonly Option[] = [
     flag: "--optional",
     variable: "PORTSHIM_OPTIONAL",
     help: "if it fails, warn and start the server all the same",
+    of: ["start"],
     set: (options) => {
       options.optional = true;
     },
@@ -101,6 +117,7 @@ const TABLE: readonly Option[] = [
     variable: "PORTSHIM_TIMEOUT",
     value: "SECONDS",
     help: "how long a password prompt may stay open (default: 120)",
+    of: ["start", "persist"],
     set: (options, value) => {
       options.timeout = integer(value, 1, LONGEST_TIMEOUT);
     },
@@ -109,6 +126,7 @@ const TABLE: readonly Option[] = [
     flag: "--dry-run",
     variable: "PORTSHIM_DRY_RUN",
     help: "print what would be done, change nothing, start nothing",
+    of: ["start", "persist"],
     set: (options) => {
       options.dryRun = true;
     },
@@ -117,6 +135,7 @@ const TABLE: readonly Option[] = [
     flag: "--quiet",
     variable: "PORTSHIM_QUIET",
     help: "say only what is about to run as root, and failures",
+    of: ["start", "persist"],
     set: (options) => {
       options.quiet = true;
     },
@@ -125,8 +144,33 @@ const TABLE: readonly Option[] = [
     flag: "--verbose",
     variable: "PORTSHIM_VERBOSE",
     help: "say what was found and decided",
+    of: ["start", "persist"],
     set: (options) => {
       options.verbose = true;
+    },
+  },
+  {
+    flag: "--json",
+    help: "print it for programs",
+    of: ["check"],
+    set: (options) => {
+      options.json = true;
+    },
+  },
+  {
+    flag: "--bind",
+    help: "bind the wanted ports for a moment, and say who holds those that fail",
+    of: ["check"],
+    set: (options) => {
+      options.bind = true;
+    },
+  },
+  {
+    flag: "--remove",
+    help: "take the file away, and put back what the rest of the host's configuration says",
+    of: ["persist"],
+    set: (options) => {
+      options.remove = true;
     },
   },
   {
@@ -139,6 +183,7 @@ const TABLE: readonly Option[] = [
   {
     flag: "--version",
     help: "print the version and exit",
+    of: ["start"],
     set: (options) => {
       options.version = true;
     },
@@ -153,24 +198,30 @@ function integer(text: string, low: number, high: number): number {
 
 /**
  * Takes `argv` (without program names) and the environment apart; a flag wins over its variable, an empty variable
- * counts as unset. `routes` are the names that --via may hold.
+ * counts as unset. `routes` are the names that --via may hold. For another purpose than `start` there is no command.
  *
  * Throws PortshimError `bad-usage`.
  */
-export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, routes: readonly string[]): Invocation {
+export function parse(
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv,
+  routes: readonly string[],
+  purpose: Purpose = "start",
+): Invocation {
   const options: Options = { ...DEFAULTS };
-  for (const option of TABLE) {
+  const table = optionsOf(purpose);
+  for (const option of table) {
     const value = option.variable === undefined ? undefined : env[option.variable];
     if (value) fromVariable(option, value, options, routes);
   }
 
-  const end = argv.indexOf("--");
+  const end = purpose === "start" ? argv.indexOf("--") : -1;
   const words = end < 0 ? argv : argv.slice(0, end);
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
     const [flag = "", attached] = word.startsWith("--") ? splitOnce(word, "=") : [word, undefined];
-    const option = TABLE.find((candidate) => candidate.flag === flag);
-    if (!option) throw unknown(word, words.slice(at), end);
+    const option = table.find((candidate) => candidate.flag === flag);
+    if (!option) throw unknown(word, words.slice(at), end, purpose);
     if (option.value === undefined) {
       if (attached !== undefined) throw new PortshimError("bad-usage", `${flag} takes no value`);
       option.set(options, "1", routes);
@@ -181,7 +232,7 @@ export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, routes: r
     set(option, flag, value, options, routes);
   }
 
-  if (options.help || options.version) return { options, command: [] };
+  if (options.help || options.version || purpose !== "start") return { options, command: [] };
   const command = end < 0 ? [] : argv.slice(end + 1);
   if (end < 0 && !options.dryRun) {
     throw new PortshimError("bad-usage", "no command to start: write portshim [options] -- command [argument…]");
@@ -193,6 +244,10 @@ export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, routes: r
     throw new PortshimError("bad-usage", `the command after -- must not start with a dash: ${shown(command[0])}`);
   }
   return { options, command };
+}
+
+function optionsOf(purpose: Purpose): readonly Option[] {
+  return TABLE.filter(({ of = [purpose] }) => of.includes(purpose));
 }
 
 function fromVariable(option: Option, value: string, options: Options, routes: readonly string[]): void {
@@ -210,8 +265,12 @@ function set(option: Option, name: string, value: string, options: Options, rout
   }
 }
 
-function unknown(word: string, rest: readonly string[], end: number): PortshimError {
-  if (word.startsWith("-")) return new PortshimError("bad-usage", `unknown option ${shown(word)}; see portshim --help`);
+function unknown(word: string, rest: readonly string[], end: number, purpose: Purpose): PortshimError {
+  const called = purpose === "start" ? "portshim" : `portshim ${purpose}`;
+  if (word.startsWith("-") && word !== "--") {
+    return new PortshimError("bad-usage", `unknown option ${shown(word)}; see ${called} --help`);
+  }
+  if (purpose !== "start") return new PortshimError("bad-usage", `${purpose} takes options only, not ${shown(word)}`);
   if (end >= 0) return new PortshimError("bad-usage", `only options may stand before --, not ${shown(word)}`);
   return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}`);
 }
@@ -225,26 +284,56 @@ function splitOnce(text: string, separator: string): [string, string | undefined
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + separator.length)];
 }
 
-/** The text of --help; `routes` and what each does are listed in it. */
-export function help(routes: readonly { readonly name: string; readonly what: string }[]): string {
-  const rows = TABLE.map(({ flag, value, variable, help }) => [
-    value === undefined ? flag : `${flag}=${value}`,
-    variable ? `${help} [${variable}]` : help,
-  ]);
-  const table = (pairs: readonly (readonly (string | undefined)[])[]) =>
-    pairs.map(([left = "", right]) => `  ${left.padEnd(20)} ${right}`).join("\n");
+/** A line of --help: what is written, and what it does. */
+interface Entry {
+  readonly name: string;
+  readonly what: string;
+}
+
+/** The text of `portshim --help`; lists the commands and the routes. */
+export function help(commands: readonly Entry[], routes: readonly Entry[]): string {
   return `Usage: portshim [options] -- command [argument…]
+       portshim COMMAND [options]
 
 Makes sure that ports from 80 up may be bound by an ordinary user (or from the port that sysctl.d asks for), asking the
 host where it has to, then becomes the command.
 
 Options:
-${table(rows)}
+${optionRows("start")}
+
+Commands (portshim COMMAND --help tells their options):
+${rows(commands)}
 
 Routes:
-${table(routes.map(({ name, what }) => [name, what]))}
+${rows(routes)}
 
 Exit status: the command's own; before that 125 (portshim failed), 126 (the command cannot be executed), 127 (it was
 not found), 128+N (stopped by signal N).
 `;
+}
+
+/** The text of `portshim COMMAND --help`: `about`, one or more sentences, and the exit statuses it knows. */
+export function commandHelp(purpose: Purpose, about: string, statuses: string): string {
+  return `Usage: portshim ${purpose} [options]
+
+${about}
+
+Options:
+${optionRows(purpose)}
+
+Exit status: ${statuses}
+`;
+}
+
+function optionRows(purpose: Purpose): string {
+  return rows(
+    optionsOf(purpose).map(({ flag, value, variable, help }) => ({
+      name: value === undefined ? flag : `${flag}=${value}`,
+      what: variable ? `${help} [${variable}]` : help,
+    })),
+  );
+}
+
+function rows(entries: readonly Entry[]): string {
+  return entries.map(({ name, what }) => `  ${name.padEnd(20)} ${what}`).join("\n");
 }

@@ -16,6 +16,8 @@ export interface Place {
   /** Places of this kind never have a network of their own. */
   readonly sharesNetwork: boolean;
   readonly keeper: Keeper;
+  /** Where the host's files are seen from here, if `portshim persist` may change them: "/" on the host itself. */
+  readonly hostRoot?: string;
 }
 
 /** Where evidence is looked for. */
@@ -33,6 +35,9 @@ interface Kind extends Omit<Place, "evidence"> {
   evidence(scene: Scene): string | undefined;
 }
 
+/** Where a toolbox or a distrobox sees the host's files. */
+export const HOST_ROOT = "/run/host";
+
 const CONTAINER = { isHost: "no", sharesNetwork: false } as const;
 const DESKTOP = { isHost: "no", sharesNetwork: true, keeper: "host" } as const;
 
@@ -42,11 +47,12 @@ const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 /** Tried in order: the more particular before the more general. */
 const PLACES: readonly Kind[] = [
   { name: "flatpak", what: "a flatpak", ...DESKTOP, evidence: file("/.flatpak-info") },
-  { name: "toolbox", what: "a toolbox", ...DESKTOP, evidence: file("/run/.toolboxenv") },
+  { name: "toolbox", what: "a toolbox", ...DESKTOP, hostRoot: HOST_ROOT, evidence: file("/run/.toolboxenv") },
   {
     name: "distrobox",
     what: "a distrobox",
     ...DESKTOP,
+    hostRoot: HOST_ROOT,
     // By default: distrobox create --unshare-netns gives it its own.
     sharesNetwork: false,
     evidence: ({ has, env }) =>
@@ -94,6 +100,7 @@ const PLACES: readonly Kind[] = [
     name: "host",
     what: "the host itself",
     isHost: "yes",
+    hostRoot: "/",
     sharesNetwork: true,
     keeper: "host",
     evidence: ({ has, link, env }) => {

@@ -1,5 +1,6 @@
+import { no, type Verdict } from "./elevation.js";
 import type { Facts } from "./facts.js";
-import { ROUTES, type Route, type Verdict } from "./route.js";
+import { ROUTES, type Route } from "./route.js";
 
 /** A route as the plan sees it. */
 export interface Step extends Verdict {
@@ -12,6 +13,8 @@ export interface Plan {
   readonly satisfied: boolean;
   /** Every route that may be taken, usable or not, in the order in which they are tried. */
   readonly steps: readonly Step[];
+  /** The routes that are left out, and why. */
+  readonly others: readonly Step[];
 }
 
 /** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
@@ -22,6 +25,10 @@ export function plan(facts: Facts, via?: readonly string[]): Plan {
     satisfied:
       isSatisfied(facts.threshold, facts.wanted.value) || (facts.threshold === undefined && facts.mayBind === true),
     steps: routes.map((route) => ({ route, ...route.verdict(facts) })),
+    others: ROUTES.filter((route) => !routes.includes(route)).map((route) => ({
+      route,
+      ...no(via ? "--via does not name it" : `only where --via=${route.name} names it`),
+    })),
   };
 }
 

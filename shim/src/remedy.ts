@@ -1,3 +1,4 @@
+import { DROP_IN } from "./dropin.js";
 import { type Facts, isLocal } from "./facts.js";
 import type { Keeper } from "./place.js";
 import { commandLine } from "./text.js";
@@ -55,6 +56,23 @@ export function keep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${NAME}=${wanted.value}`;
   const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
   if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
-  const command = `echo ${setting} | sudo tee /etc/sysctl.d/90-portshim.conf`;
+  if (place.hostRoot !== undefined && network === "hosts") {
+    return wanted.by === "--start" ? `portshim persist --start=${wanted.value}` : "portshim persist";
+  }
+  const command = tee(wanted.value);
   return isLocal(bridge) ? command : `${command}    (on the host)`;
+}
+
+/** The one thing that the person can do where `portshim persist` could not. */
+export function keepByHand(value: number): string {
+  return `Run this on the host:\n    ${tee(value)} && ${byHand(value)}`;
+}
+
+/** The same for `portshim persist --remove`. */
+export function removeByHand(value: number): string {
+  return `Run this on the host:\n    ${commandLine(["sudo", "rm", `/${DROP_IN}`])} && ${byHand(value)}`;
+}
+
+function tee(value: number): string {
+  return `echo ${NAME}=${value} | sudo tee /${DROP_IN}`;
 }

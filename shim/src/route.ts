@@ -1,17 +1,12 @@
 import { writeFileSync } from "node:fs";
-import { BRIDGE_NAMES } from "./bridge.js";
-import { type Ending, run } from "./child.js";
+import type { Ending } from "./child.js";
+import * as elevation from "./elevation.js";
+import { answerOf, type Elevation, lacks, no, reach, runOnHost, type Verdict, yes } from "./elevation.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { bridgeFailed, NSENTER, PKEXEC, PODMAN, SUDO, SYSCTL } from "./host.js";
+import { NSENTER, PODMAN, SYSCTL } from "./host.js";
 import { printable } from "./text.js";
 import { FILE, liveThreshold, NAME } from "./threshold.js";
-
-/** Whether a route can be taken, and why or why not: the middle of a sentence. */
-export interface Verdict {
-  readonly usable: boolean;
-  readonly reason: string;
-}
 
 /** One way to let the server have its port. */
 export interface Route {
@@ -33,9 +28,6 @@ export interface Route {
    */
   attempt(facts: Facts, value: number, timeout: number, signal?: AbortSignal): Promise<void>;
 }
-
-const yes = (reason: string): Verdict => ({ usable: true, reason });
-const no = (reason: string): Verdict => ({ usable: false, reason });
 
 const write: Route = {
   name: "write",
@@ -79,7 +71,7 @@ const nsenter: Route = {
     const reachable = reach(facts);
     if (!reachable.usable) return reachable;
     if (facts.network !== "own") return no("only for a container with its own network");
-    return needs(facts, PODMAN, NSENTER) ?? yes("the user who started this container owns its network");
+    return lacks(facts, PODMAN, NSENTER) ?? yes("the user who started this container owns its network");
   },
   asRoot: () => undefined,
   async attempt(facts, value, timeout, signal) {
@@ -90,74 +82,39 @@ const nsenter: Route = {
   },
 };
 
+/** Has sysctl(8) run by the host's root. */
+function bySysctl(elevation: Elevation): Pick<Route, "name" | "verdict" | "asRoot" | "attempt"> {
+  return {
+    name: elevation.name,
+    verdict(facts) {
+      const may = elevation.verdict(facts);
+      if (!may.usable || sysctlPath(facts)) return may;
+      return no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
+    },
+    asRoot: (facts, value) => elevation.command(sysctl(facts, value)),
+    async attempt(facts, value, timeout, signal) {
+      // sysctl(8) is never silent, neither when it sets a value nor when it cannot.
+      const isMute = ({ stdout, stderr }: Ending) => stdout + stderr === "" && (liveThreshold() ?? 0) > value;
+      const ending = await elevation.run(facts, sysctl(facts, value), timeout, isMute, signal);
+      if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
+    },
+  };
+}
+
 const pkexec: Route = {
-  name: "pkexec",
+  ...bySysctl(elevation.pkexec),
   what: "have the host's root set it, through one password prompt",
   asksSomebody: true,
-  verdict(facts) {
-    const may = onHostsValue(facts, PKEXEC);
-    if (!may.usable) return may;
-    return yes(
-      facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
-    );
-  },
-  asRoot: (facts, value) => [PKEXEC, ...sysctl(facts, value)],
-  async attempt(facts, value, timeout, signal) {
-    const ending = await runOnHost(facts, [PKEXEC, ...sysctl(facts, value)], timeout, signal);
-    // pkexec(1), RETURN VALUE.
-    if (ending.status === 126) throw new PortshimError("dismissed");
-    if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
-    if (isLost(ending, facts, value)) {
-      throw new PortshimError(
-        "bridge-failed",
-        `${facts.bridge?.name} ended without an answer: the session bus went away`,
-      );
-    }
-    if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
-  },
 };
 
 const sudo: Route = {
-  name: "sudo",
+  ...bySysctl(elevation.sudo),
   what: "have the host's root set it, where sudo asks for no password",
   onlyNamed: true,
-  verdict(facts) {
-    const may = onHostsValue(facts, SUDO);
-    return may.usable ? yes("sudo may let us without a password") : may;
-  },
-  asRoot: (facts, value) => [SUDO, "-n", ...sysctl(facts, value)],
-  async attempt(facts, value, timeout, signal) {
-    const ending = await runOnHost(facts, [SUDO, "-n", ...sysctl(facts, value)], timeout, signal);
-    if (ending.status !== 0) throw new PortshimError("refused", answerOf(ending));
-  },
 };
 
 /** All routes, least intrusive first. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
-
-/** Whether the host answers. */
-function reach({ bridge, host }: Facts): Verdict {
-  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
-  if (!host) return no("there was no need to ask the host");
-  return "problem" in host ? no(host.problem) : yes("the host answers");
-}
-
-/** Whether the host's own value is ours, and `program` there to set it. */
-function onHostsValue(facts: Facts, program: string): Verdict {
-  const reachable = reach(facts);
-  if (!reachable.usable) return reachable;
-  if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
-  if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
-  const lacks = needs(facts, program);
-  if (lacks) return lacks;
-  return sysctlPath(facts) ? yes("") : no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
-}
-
-function needs({ host }: Facts, ...programs: string[]): Verdict | undefined {
-  const there = host && "programs" in host ? host.programs : [];
-  const absent = programs.filter((program) => !there.includes(program));
-  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
-}
 
 function sysctlPath({ host }: Facts): string | undefined {
   return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));
@@ -168,46 +125,7 @@ function sysctl(facts: Facts, value: number): string[] {
 }
 
 /** An integer as an argument: nothing else goes between us and root. */
-function checked(value: number): string {
+export function checked(value: number): string {
   if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `${value} is no number to ask for`);
   return String(value);
-}
-
-async function runOnHost(
-  facts: Facts,
-  argv: readonly string[],
-  timeout: number,
-  signal?: AbortSignal,
-): Promise<Ending> {
-  const { bridge } = facts;
-  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
-  const dieWithUs = bridge.path !== undefined;
-  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity, dieWithUs });
-  if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
-  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
-  return ending;
-}
-
-/**
- * sysctl(8) is never silent, neither when it sets a value nor when it cannot. flatpak-spawn is, with 0 or 1, when the bus
- * or the host's end of it dies.
- */
-function isLost({ status, stdout, stderr }: Ending, { bridge }: Facts, value: number): boolean {
-  return bridge?.path !== undefined && status <= 1 && stdout + stderr === "" && (liveThreshold() ?? 0) > value;
-}
-
-function answerOf({ stderr, status }: Ending): string {
-  return printable(stderr) || `nothing, with status ${status}`;
-}
-
-function refusal(answer: string): string {
-  if (/textual authentication agent/.test(answer)) {
-    return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
-  }
-  if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
-  return `not authorized by policy, or a wrong password (${answer})`;
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

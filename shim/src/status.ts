@@ -9,9 +9,24 @@ export const STATUS = {
   notFound: 127,
   /** Between helper and stub only: all was said (--help, --dry-run), nothing is to be started. The stub exits 0. */
   said: 100,
+  /** The same for `portshim check`: there is something to do, and a way (the stub exits 1), or no way (2). */
+  toDo: 102,
+  noWay: 103,
   /** Between helper and stub only: this Node is too old. main.ts says it before anything else is loaded. */
   oldNode: 101,
 } as const;
+
+/** What a status between helper and stub is for everybody else; one that is for everybody stays as it is. */
+export function outward(status: number): number {
+  const { said, toDo, noWay } = STATUS;
+  return (
+    new Map<number, number>([
+      [said, 0],
+      [toDo, 1],
+      [noWay, 2],
+    ]).get(status) ?? status
+  );
+}
 
 /** The status of a program that signal number `signal` ended. */
 export function signalled(signal: number): number {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { globMatches } from "./glob.js";
 import { KEY, kernelTakes } from "./threshold.js";
 
@@ -46,22 +46,25 @@ interface Rule {
   readonly source: Line;
 }
 
+/** Drop-ins as they would be after a change, by path below the root: the new text, or undefined where it is gone. */
+export type Change = ReadonlyMap<string, string | undefined>;
+
 /**
  * Resolves what the sysctl.d tree below `root` would set the threshold to, exactly as systemd-sysctl applies it, with
- * `/etc/sysctl.conf` read last. Files that cannot be read count as absent.
+ * `/etc/sysctl.conf` read last. Files that cannot be read count as absent; with `change`, what would be after it.
  *
  * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
  */
-export function resolve(root = "/"): Resolution {
-  const files = [...dropIns(root), LEGACY_FILE];
-  return apply(files.flatMap((file) => rules(linesOf(root, file))));
+export function resolve(root = "/", change: Change = new Map()): Resolution {
+  const files = [...dropIns(root, change), LEGACY_FILE];
+  return apply(files.flatMap((file) => rules(linesOf(root, file, change))));
 }
 
 /** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
-function dropIns(root: string): string[] {
+function dropIns(root: string, change: Change): string[] {
   const byName = new Map<string, string>();
   for (const directory of DIRECTORIES) {
-    for (const name of list(root, directory)) {
+    for (const name of list(root, directory, change)) {
       if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name))
         byName.set(name, `${directory}/${name}`);
     }
@@ -70,26 +73,31 @@ function dropIns(root: string): string[] {
   return names.map((name) => byName.get(name) as string);
 }
 
-function list(root: string, directory: string): string[] {
+function list(root: string, directory: string, change: Change): string[] {
+  let names: string[] = [];
   try {
-    return readdirSync(located(root, directory), "latin1");
-  } catch {
-    return [];
-  }
+    names = readdirSync(located(root, directory), "latin1");
+  } catch {}
+  const changed = [...change].filter(([path]) => dirname(path) === directory);
+  const there = changed.filter(([, text]) => text !== undefined).map(([path]) => basename(path));
+  return [...names.filter((name) => !change.has(`${directory}/${name}`)), ...there];
 }
 
-function linesOf(root: string, file: string): Line[] {
+function linesOf(root: string, file: string, change: Change): Line[] {
   let content: string;
   try {
-    const path = located(root, file);
-    // A fifo or a device would never end, or block.
-    if (!statSync(path).isFile()) return [];
-    content = readFileSync(path, "latin1");
+    content = change.get(file) ?? textOf(located(root, file));
   } catch {
     return [];
   }
   const shown = utf8(join(root, file));
   return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
+}
+
+/** Throws where it cannot be read, or is no plain file: a fifo or a device would never end, or block. */
+function textOf(path: Buffer): string {
+  if (!statSync(path).isFile()) throw new Error("not a file");
+  return readFileSync(path, "latin1");
 }
 
 /** As many links as Linux follows in one path (MAXSYMLINKS). */

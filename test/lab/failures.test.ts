@@ -79,7 +79,7 @@ test("a read-only file system", async () => {
   await lab.polkit("NO");
   const refused = await inPodman(readOnly, [CONTAINERS_STUB, ...STARTED]);
   await failed(refused);
-  assert.match(refused.stderr, `portshim: the host refused to lower ${NAME}: not authorized by policy`);
+  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
 });
 
 test("no /etc/passwd", async () => {
@@ -101,7 +101,7 @@ test("no /etc/passwd", async () => {
   await lab.polkit("NO");
   const refused = await start();
   await failed(refused);
-  assert.match(refused.stderr, `portshim: the host refused to lower ${NAME}: not authorized by policy`);
+  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
 });
 
 // Nothing can be asked after it.
@@ -109,7 +109,7 @@ test("a host whose polkit does not run", async () => {
   await lab.asHost(["sh", "-c", "mv /usr/lib/polkit-1/polkitd /usr/lib/polkit-1/polkitd.away && pkill -x polkitd"]);
   const run = await lab.inToolbox(["portshim", ...STARTED]);
   await failed(run);
-  assert.match(run.stderr, `portshim: the host refused to lower ${NAME}: polkit does not run there (Error getting`);
+  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: polkit does not run there (Error getting`);
   assert.ok(run.stderr.includes(BY_HAND));
 });
 

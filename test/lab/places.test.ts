@@ -238,7 +238,7 @@ for (const [name, argv] of [
 test("a toolbox, the host's network, the user with --via=sudo: sudo, where it asks for no password", async () => {
   const refused = await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]);
   assert.equal([refused.status, await lab.threshold()], [125, 1024]);
-  assert.match(refused.stderr, /the host refused to lower .*: sudo: /);
+  assert.match(refused.stderr, /the host refused to set .*: sudo: /);
   await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /usr/sbin/sysctl\n`, 0o440);
   assertStarted(
     await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]),

@@ -72,10 +72,7 @@ test("a wrong password", async () => {
   agent?.type("wrong");
   const run = await running.exited;
   assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
-  assert.match(
-    run.stderr,
-    `portshim: the host refused to lower ${NAME}: not authorized by policy, or a wrong password`,
-  );
+  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password`);
   assert.ok(run.stderr.includes(BY_HAND));
   assert.match(agent?.screen ?? "", "AUTHENTICATION FAILED");
 });
@@ -137,7 +134,7 @@ test("no agent in the session", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
   assert.match(
     run.stderr,
-    `the host refused to lower ${NAME}: no password prompt could be opened, because no polkit agent runs in this session (`,
+    `the host refused to set ${NAME}: no password prompt could be opened, because no polkit agent runs in this session (`,
   );
   assert.ok(run.stderr.includes(BY_HAND));
 });

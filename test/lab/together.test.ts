@@ -128,8 +128,8 @@ test("twenty, a wrong password: one prompt, all say that it was refused", async 
   await agent.asked();
   agent.type("wrong");
   const starts = await ended;
-  const first = `portshim: the host refused to lower ${NAME}: not authorized by policy, or a wrong password`;
-  const others = `portshim: another portshim has just asked, and was refused: the host refused to lower ${NAME}: not authorized`;
+  const first = `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password`;
+  const others = `portshim: another portshim has just asked, and was refused: the host refused to set ${NAME}: not authorized`;
   for (const start of starts) {
     assert.equal([start.status, start.stdout], [125, ""]);
     assert.ok(start.stderr.includes(first) || start.stderr.includes(others), start.stderr);
@@ -150,7 +150,7 @@ test("twenty, and polkit says no: one question, all say that it was refused", as
   const starts = await ended;
   for (const start of starts) {
     assert.equal([start.status, start.stdout], [125, ""]);
-    assert.match(start.stderr, `the host refused to lower ${NAME}: not authorized by policy`);
+    assert.match(start.stderr, `the host refused to set ${NAME}: not authorized by policy`);
   }
   assert.equal([(await lab.prompts()).slice(before), await lab.threshold()], [[ASKED], 1024]);
 });

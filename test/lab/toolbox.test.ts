@@ -45,7 +45,7 @@ test("portshim -- node server.js serves on port 80, after one prompt, with ports
 portshim: About to run as root on the host (you may be asked for a password):
     ${ROOT_COMMAND}
 portshim: Done: ports from 80 up may be bound until the host restarts. To keep it:
-    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-portshim.conf    (on the host)
+    portshim persist
 `,
   );
   await running.kill("SIGTERM");
@@ -73,7 +73,7 @@ test("polkit answers NO: 125, said so, nothing changed; with --optional the comm
   await lab.polkit("NO");
   const refused = await portshim(STARTED);
   assert.equal([refused.status, refused.stdout, await lab.threshold()], [125, "", 1024]);
-  assert.match(refused.stderr, `portshim: the host refused to lower ${NAME}: not authorized by policy, or a wrong`);
+  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong`);
   assert.match(refused.stderr, /\(Error executing command as another user: Not authorized.*\)\n/);
   const tried = `Tried through ${await spawnPath()}:\n    ${ROOT_COMMAND}\n${BY_HAND}`;
   assert.ok(refused.stderr.includes(tried));

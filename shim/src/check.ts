@@ -1,0 +1,151 @@
+import type { Call, Command } from "./command.js";
+import { dropFor, preview } from "./ensure.js";
+import { type Findings, find } from "./findings.js";
+import type { Lifetime } from "./lifetime.js";
+import { STATUS } from "./status.js";
+import { commandLine, printable } from "./text.js";
+import { KERNEL_DEFAULT, NAME } from "./threshold.js";
+
+/** `portshim check`: what portshim sees and would do. */
+export const check: Command = {
+  name: "check",
+  what: "say what portshim sees and would do, and change nothing",
+  about: "Says what portshim sees here and what it would do, and changes nothing.",
+  statuses:
+    "0: nothing has to be done; 1: something, and there is a way; 2: there is none from here; 125: portshim failed.",
+  run,
+};
+
+async function run({ options, env, log, signal, print }: Call): Promise<number> {
+  const drop = dropFor(options);
+  const { facts, plan } = await preview({ options, drop, env, log, signal, thorough: true });
+  const findings = await find(facts, plan, options.bind);
+  if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
+  else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));
+  return status(findings);
+}
+
+/** A port that somebody else has is one that portshim cannot give. */
+function status({ verdict, ports }: Findings): number {
+  const lost = ports?.some(({ error }) => error !== null && !(error === "EACCES" && verdict === "possible")) ?? false;
+  if (verdict === "impossible" || lost) return STATUS.noWay;
+  return verdict === "possible" ? STATUS.toDo : STATUS.said;
+}
+
+/** How words are made to stand out; each function takes a text and returns it, marked or not. */
+export interface Palette {
+  good(text: string): string;
+  bad(text: string): string;
+  quiet(text: string): string;
+}
+
+/** Colours on a terminal only, and not where NO_COLOR (no-color.org) or a dumb terminal forbids them. */
+export function paletteFor(isTerminal: boolean, env: NodeJS.ProcessEnv): Palette {
+  const plain = !isTerminal || Boolean(env.NO_COLOR) || env.TERM === "dumb";
+  const sgr = (code: number) => (text: string) => (plain ? text : `\x1b[${code}m${text}\x1b[0m`);
+  return { good: sgr(32), bad: sgr(31), quiet: sgr(2) };
+}
+
+const NETWORKS: Record<Findings["network"], string> = {
+  hosts: "the host's",
+  own: "its own; the host's threshold does not count here",
+  unknown: "not known whether it is the host's",
+};
+
+/** Completes "ports may be bound". */
+const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
+  restart: "until the host restarts",
+  container: "until this container stops",
+  namespace: "as long as this network namespace is there, or until the host restarts",
+  server: "by servers that are given CAP_NET_BIND_SERVICE",
+};
+
+/** The report that a person reads. */
+export function describe(findings: Findings, { good, bad, quiet }: Palette): string {
+  const { threshold, wanted, place, network, bridge, hostProblem, requests, routes, ports, firewall } = findings;
+  const width = Math.max(...routes.map(({ name }) => name.length)) + 4;
+  const row = (name: string, text: string) => `  ${name.padEnd(width)}${text}`;
+  const mark = (isGood: boolean) => (isGood ? good("✓") : bad("✗"));
+  const lines = [
+    row("place", `${place.name} ${quiet(`(${printable(place.evidence)})`)}`),
+    row("network", NETWORKS[network]),
+    row("host", hostLine(bridge, hostProblem)),
+    row("threshold", thresholdLine(threshold)),
+    row(
+      "wanted",
+      `${wanted.value}, ${wanted.by ? `asked for by ${printable(wanted.by)}` : "because nothing asks for another"}`,
+    ),
+    ...requests
+      .filter(({ file, line }) => `${file}:${line}` !== wanted.by)
+      .map(({ file, line, text, value }) =>
+        row(
+          "",
+          quiet(
+            `${printable(file)}:${line} ${value === null ? `asks for "${printable(text)}", which the kernel would refuse` : `asks for ${value}`}`,
+          ),
+        ),
+      ),
+    "",
+    ...routes.map(({ name, usable, reason }) => `  ${mark(usable)} ${name.padEnd(width - 2)}${reason}`),
+    "",
+    ...outcome(findings),
+  ];
+  if (ports) {
+    lines.push(
+      "",
+      ...ports.map((port) => `  ${mark(port.error === null)} ${String(port.port).padEnd(width - 2)}${portLine(port)}`),
+    );
+  }
+  if (firewall) {
+    lines.push(
+      "",
+      `The host runs ${firewall.name}, which may keep others out whatever the threshold. If so, on the host:`,
+    );
+    lines.push(`    ${firewall.remedy}`);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+function hostLine(bridge: Findings["bridge"], problem: string | null): string {
+  if (!bridge) return "cannot be asked from here";
+  if (bridge.path === null) return "this machine";
+  return problem === null ? `asked through ${bridge.path}` : printable(problem);
+}
+
+function thresholdLine(threshold: number | null): string {
+  if (threshold === null) return `this kernel has no ${NAME}`;
+  if (threshold === 0) return "0: ordinary users may bind every port";
+  const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
+  return `${threshold}${usual}: ordinary users may bind ports from ${threshold} up`;
+}
+
+function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Findings): string[] {
+  if (verdict === "impossible" || lasts === "none")
+    return ["No route can be taken from here.", ...(remedy ?? "").split("\n")];
+  const lasting = lasts === "kept" ? `also after a restart (${printable(keptBy ?? "")})` : LASTING[lasts];
+  const keeping = keep === null ? [] : ["To keep it:", `    ${keep}`];
+  if (verdict === "nothing-to-do") {
+    return [`Nothing has to be done: ports from ${wanted.value} up may be bound ${lasting}.`, ...keeping];
+  }
+  const { route = "", command = null } = next ?? {};
+  return [
+    `portshim -- COMMAND would ${command ? "run this as root on the host:" : `take the route ${route}.`}`,
+    ...(command ? [`    ${commandLine(command)}`] : []),
+    `Then ports from ${wanted.value} up may be bound ${lasting}.`,
+    ...keeping,
+  ];
+}
+
+/** What binding says, by error (bind(2)). */
+const BINDING: Readonly<Record<string, string>> = {
+  EACCES: "may not be bound: permission denied",
+  EADDRINUSE: "is in use",
+};
+
+function portLine({ error, holders }: NonNullable<Findings["ports"]>[number]): string {
+  if (error === null) return "may be bound";
+  const said = BINDING[error] ?? `cannot be bound: ${error}`;
+  if (error !== "EADDRINUSE") return said;
+  const names = holders.map(({ name, pid }) => `${name} (process ${pid})`);
+  return `${said} by ${names.join(" and ") || "a process that cannot be seen from here"}`;
+}

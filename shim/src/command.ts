@@ -1,0 +1,30 @@
+import { check } from "./check.js";
+import type { Log } from "./ensure.js";
+import type { Options, Purpose } from "./options.js";
+import { persist } from "./persist.js";
+
+/** What a command of portshim's own is given. */
+export interface Call {
+  readonly options: Options;
+  readonly env: NodeJS.ProcessEnv;
+  /** Stops it: with the signal's reason. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** Writes to stdout. */
+  print(text: string): void;
+}
+
+/** `portshim NAME`, which lives in the file of that name. */
+export interface Command {
+  readonly name: Exclude<Purpose, "start">;
+  /** One line for --help. */
+  readonly what: string;
+  /** The text of `portshim NAME --help`: what it does, and its exit statuses. */
+  readonly about: string;
+  readonly statuses: string;
+  /** Resolves to a status for the stub (see status.ts). Throws PortshimError. */
+  run(call: Call): Promise<number>;
+}
+
+/** All of them. */
+export const COMMANDS: readonly Command[] = [check, persist];

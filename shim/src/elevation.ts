@@ -1,0 +1,139 @@
+import { BRIDGE_NAMES } from "./bridge.js";
+import { type Ending, run } from "./child.js";
+import type { Facts } from "./facts.js";
+import { PortshimError } from "./failure.js";
+import { bridgeFailed, PKEXEC, SUDO } from "./host.js";
+import { printable } from "./text.js";
+
+/** Whether something can be done, and why or why not: the middle of a sentence. */
+export interface Verdict {
+  readonly usable: boolean;
+  readonly reason: string;
+}
+
+export const yes = (reason: string): Verdict => ({ usable: true, reason });
+export const no = (reason: string): Verdict => ({ usable: false, reason });
+
+/** A way to become root on the host, which asks somebody first. */
+export interface Elevation {
+  readonly name: string;
+  /** Whether the host has it, and what is changed there would be changed for us. */
+  verdict(facts: Facts): Verdict;
+  /** The host's command that runs `argv` as root. */
+  command(argv: readonly string[]): readonly string[];
+  /**
+   * Runs `argv` as root on the host; resolves with how it ended, which may be badly. A prompt stays open for `timeout`
+   * milliseconds, or until `signal` aborts. `isMute` tells of an ending that it is none of the program's own.
+   *
+   * Throws PortshimError where it was not let, or the host could not be asked.
+   */
+  run(
+    facts: Facts,
+    argv: readonly string[],
+    timeout: number,
+    isMute: (ending: Ending) => boolean,
+    signal?: AbortSignal,
+  ): Promise<Ending>;
+}
+
+/** Through polkit, which may open one password prompt. */
+export const pkexec: Elevation = {
+  name: "pkexec",
+  verdict(facts) {
+    const may = onHostsValue(facts, PKEXEC);
+    if (!may.usable) return may;
+    return yes(
+      facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
+    );
+  },
+  command: (argv) => [PKEXEC, ...argv],
+  async run(facts, argv, timeout, isMute, signal) {
+    const ending = await runOnHost(facts, [PKEXEC, ...argv], timeout, signal);
+    // pkexec(1), RETURN VALUE.
+    if (ending.status === 126) throw new PortshimError("dismissed");
+    if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
+    // flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies.
+    if (facts.bridge?.path !== undefined && ending.status <= 1 && isMute(ending)) {
+      throw new PortshimError(
+        "bridge-failed",
+        `${facts.bridge.name} ended without an answer: the session bus went away`,
+      );
+    }
+    return ending;
+  },
+};
+
+/** Through sudo, only where it asks for no password. */
+export const sudo: Elevation = {
+  name: "sudo",
+  verdict(facts) {
+    const may = onHostsValue(facts, SUDO);
+    return may.usable ? yes("sudo may let us without a password") : may;
+  },
+  command: (argv) => [SUDO, "-n", ...argv],
+  async run(facts, argv, timeout, _isMute, signal) {
+    const ending = await runOnHost(facts, [SUDO, "-n", ...argv], timeout, signal);
+    if (ending.status !== 0) throw new PortshimError("refused", answerOf(ending));
+    return ending;
+  },
+};
+
+/** Whether the host answers. */
+export function reach({ bridge, host }: Facts): Verdict {
+  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
+  if (!host) return no("there was no need to ask the host");
+  return "problem" in host ? no(host.problem) : yes("the host answers");
+}
+
+/** Whether the host's own value is ours, and `program` there to set it. */
+function onHostsValue(facts: Facts, program: string): Verdict {
+  const reachable = reach(facts);
+  if (!reachable.usable) return reachable;
+  if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
+  if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
+  return lacks(facts, program) ?? yes("");
+}
+
+/** Which of these programs the host lacks; undefined: none. */
+export function lacks({ host }: Facts, ...programs: string[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : [];
+  const absent = programs.filter((program) => !there.includes(program));
+  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+/**
+ * Runs a command on the host, as whoever the bridge belongs to, for `timeout` milliseconds at most.
+ *
+ * Throws PortshimError `timed-out`, `bridge-failed`.
+ */
+export async function runOnHost(
+  facts: Facts,
+  argv: readonly string[],
+  timeout: number,
+  signal?: AbortSignal,
+): Promise<Ending> {
+  const { bridge } = facts;
+  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
+  const dieWithUs = bridge.path !== undefined;
+  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity, dieWithUs });
+  if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
+  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
+  return ending;
+}
+
+/** What it said to that, as the middle of a sentence. */
+export function answerOf({ stderr, status }: Ending): string {
+  return printable(stderr) || `nothing, with status ${status}`;
+}
+
+function refusal(answer: string): string {
+  if (/textual authentication agent/.test(answer)) {
+    return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
+  }
+  if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
+  return `not authorized by policy, or a wrong password (${answer})`;
+}
+
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+}

@@ -1,0 +1,123 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "./child.js";
+import type { Facts } from "./facts.js";
+
+/** A firewall of the host's that may keep others from a port, whatever the threshold. */
+export interface Firewall {
+  readonly name: string;
+  /** The command that opens the port, for a person to paste on the host. */
+  readonly remedy: string;
+}
+
+interface Kind {
+  readonly name: string;
+  /** Whether it is at work on the host whose files are below `root`, and does not let `port` in, as far as we may see. */
+  blocks(root: string, port: number): boolean | Promise<boolean>;
+  remedy(port: number): string;
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    name: "firewalld",
+    // Its zones are root's alone to read, and asking it may open a password prompt. The cgroup is there while it runs.
+    blocks: (root) => existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service")),
+    remedy: (port) => `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`,
+  },
+  {
+    name: "ufw",
+    blocks: (root) => /^ENABLED=["']?yes\b/im.test(text(join(root, "etc/ufw/ufw.conf"))),
+    remedy: (port) => `sudo ufw allow ${port}/tcp`,
+  },
+  {
+    name: "nftables",
+    blocks: async (root, port) => root === "/" && dropsByNft(await ruleset(), port),
+    remedy: (port) =>
+      `sudo nft insert rule inet filter input tcp dport ${port} accept    (your table and chain may differ)`,
+  },
+];
+
+/**
+ * The host's firewall, where it would keep others from `port` in our network namespace; undefined where none is seen to,
+ * or the network is not the host's.
+ */
+export async function findFirewall({ network, place }: Facts, port: number): Promise<Firewall | undefined> {
+  if (network !== "hosts" || place.hostRoot === undefined) return undefined;
+  for (const { name, blocks, remedy } of KINDS) {
+    if (await blocks(place.hostRoot, port)) return { name, remedy: remedy(port) };
+  }
+  return undefined;
+}
+
+function text(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** Milliseconds for nft to list its rules. */
+const PATIENCE = 5000;
+
+/** What nft(8) says in JSON (libnftables-json(5)); nothing where we may not see it. */
+async function ruleset(): Promise<readonly unknown[]> {
+  const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], { timeout: PATIENCE });
+  try {
+    const { nftables } = JSON.parse(status === 0 ? stdout : "{}") as { nftables?: unknown };
+    return Array.isArray(nftables) ? nftables : [];
+  } catch {
+    return [];
+  }
+}
+
+interface Chain {
+  readonly family: string;
+  readonly table: string;
+  readonly hook?: string;
+  readonly policy?: string;
+}
+
+interface Rule {
+  readonly family: string;
+  readonly table: string;
+  readonly expr?: readonly unknown[];
+}
+
+/** Whether a chain for incoming packets drops what no rule accepts, and no rule of its table names the port. */
+export function dropsByNft(ruleset: readonly unknown[], port: number): boolean {
+  const all = (kind: string) =>
+    ruleset.flatMap((entry) => (entry as Record<string, unknown> | null)?.[kind] ?? []) as unknown[];
+  const rules = all("rule") as Rule[];
+  return (all("chain") as Chain[])
+    .filter(({ hook, policy }) => hook === "input" && policy === "drop")
+    .some(
+      ({ family, table }) =>
+        !rules.some((rule) => rule.family === family && rule.table === table && accepts(rule, port)),
+    );
+}
+
+function accepts({ expr = [] }: Rule, port: number): boolean {
+  const accepting = expr.some((part) => typeof part === "object" && part !== null && "accept" in part);
+  return accepting && expr.some((part) => matchesPort(part as { match?: Match }, port));
+}
+
+interface Match {
+  readonly op?: string;
+  readonly left?: { readonly payload?: { readonly protocol?: string; readonly field?: string } };
+  readonly right?: unknown;
+}
+
+function matchesPort({ match }: { match?: Match }, port: number): boolean {
+  const payload = match?.left?.payload;
+  if (match?.op !== "==" || payload?.field !== "dport" || payload.protocol === "udp") return false;
+  const { set } = (typeof match.right === "object" ? match.right : {}) as { set?: unknown };
+  return (Array.isArray(set) ? set : [match.right]).some((element) => covers(element, port));
+}
+
+function covers(element: unknown, port: number): boolean {
+  const { range } = (typeof element === "object" && element !== null ? element : {}) as { range?: unknown };
+  if (!Array.isArray(range)) return element === port;
+  const [low, high] = range;
+  return low <= port && port <= high;
+}

@@ -1,0 +1,368 @@
+import * as assert from "uvu/assert";
+import { suite } from "../suite.js";
+import { setPassword, startAgent } from "./agent.js";
+import { type Lab, type Result, startLab } from "./lab.js";
+
+const test = suite("portshim persist", "lab", "nodes");
+
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+const FILE = "/etc/sysctl.d/90-portshim.conf";
+const BASE = "localhost/portshim-lab/base:1";
+const text = (
+  value: number,
+) => `# Written by portshim persist: ordinary users may bind ports from ${value} up, also after a restart.
+# To undo it: portshim persist --remove
+${NAME} = ${value}
+`;
+const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee ${FILE} && sudo sysctl -w ${NAME}=80\n`;
+
+let lab: Lab;
+/** The host's portshim and Node, for its own users. */
+let onHost: { argv: string[]; env: Record<string, string> };
+
+test.before(async () => {
+  lab = await startLab();
+  await lab.installShim();
+  await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `${NAME}=80\n`);
+  // A booted systemd is what tells a host; the lab has none.
+  await lab.asHost(["mkdir", "-p", "/run/systemd/system"]);
+  const { repository } = lab;
+  onHost = {
+    argv: [`${repository}/shim/portshim`, "persist"],
+    env: { PATH: `${repository}/node_modules/node26/bin:/usr/sbin:/usr/bin:/sbin:/bin` },
+  };
+});
+test.after(() => lab.stop());
+test.before.each(async () => {
+  await lab.setThreshold(1024);
+  await lab.removeFile("host", FILE);
+  await lab.polkit("YES");
+});
+
+const persist = (...argv: string[]): Promise<Result> => lab.inToolbox(["portshim", "persist", ...argv]);
+
+/** The host's file; empty where there is none. */
+const written = async () => (await lab.asHost(["sh", "-c", `cat ${FILE} 2>/dev/null`])).stdout;
+const listed = async () => (await lab.asHost(["ls", "-A", "/etc/sysctl.d"])).stdout;
+
+/** How often the host was asked, for a password or for anything. */
+const asked = async () => [(await lab.prompts()).length, await lab.hostCalls()];
+
+/**
+ * A fresh network namespace of the host's, as after a restart, to which the real systemd-sysctl applies the host's files:
+ * of these only our setting, because the others may be the machine's. Resolves to what the command wrote there.
+ */
+async function afterRestart(...argv: string[]): Promise<Result> {
+  const script = `ip link set lo up && /lib/systemd/systemd-sysctl --prefix=/${NAME.replaceAll(".", "/")} && exec "$@"`;
+  return lab.asHost(["unshare", "--net", "sh", "-c", script, "sh", ...argv]);
+}
+
+const thresholdAfterRestart = async () =>
+  Number((await afterRestart("cat", `/proc/sys/${NAME.replaceAll(".", "/")}`)).stdout);
+
+test("in a toolbox: shows file and command, one prompt, and the host keeps it over a restart", async () => {
+  const [prompts = 0] = await asked();
+  const run = await persist();
+  assert.is(run.status, 0, run.stderr);
+  assert.is(run.stdout, "");
+  const shown = text(80).trimEnd().replace(/^/gm, "    ");
+  const command = `About to run as root on the host (you may be asked for a password):\n    /usr/bin/pkexec /bin/sh -c 'set -eu`;
+  assert.ok(
+    run.stderr.startsWith(`portshim: About to write this on the host, as ${FILE}:\n${shown}\n${command}`),
+    run.stderr,
+  );
+  const end = "Done: ports from 80 up may be bound, also after a restart. To undo it:\n    portshim persist --remove\n";
+  assert.ok(run.stderr.endsWith(`' sh 80\nportshim: ${end}`), run.stderr);
+  assert.equal([await lab.threshold(), await written()], [80, text(80)]);
+  assert.is((await lab.asHost(["stat", "--format=%a %U:%G", FILE])).stdout, "644 root:root\n");
+  // The script that was shown is the one that ran.
+  const all = await lab.prompts();
+  assert.is(all.length, prompts + 1);
+  const script = /-c '(set -eu[\s\S]*)' sh 80\n/.exec(run.stderr)?.[1]?.replaceAll("'\\''", "'");
+  assert.is(all.at(-1), `/bin/sh -c ${script} sh 80`);
+
+  assert.is(await thresholdAfterRestart(), 80);
+  const before = await asked();
+  const start = `exec setpriv --reuid ${lab.uid} --regid ${lab.uid} --init-groups \
+    env PATH=${onHost.env.PATH} XDG_RUNTIME_DIR=/run/user/${lab.uid} \
+    ${lab.repository}/shim/portshim -- node -e 'require("net").createServer().listen(80, () => { console.log("serving"); process.exit() })'`;
+  const server = await afterRestart("sh", "-c", start);
+  assert.equal([server.status, server.stdout, server.stderr], [0, "serving\n", ""]);
+  assert.equal(await asked(), before);
+});
+
+test("run twice, it changes nothing and asks nobody", async () => {
+  await persist();
+  const [prompts, inode] = [(await lab.prompts()).length, await stat()];
+  const again = await persist();
+  assert.is(again.status, 0);
+  assert.is(
+    again.stderr,
+    `portshim: Nothing to do: ports from 80 up may be bound, also after a restart (/run/host${FILE}:3).\n`,
+  );
+  assert.equal([(await lab.prompts()).length, await stat()], [prompts, inode]);
+});
+
+const stat = async () => (await lab.asHost(["stat", "--format=%i %Y %Z", FILE])).stdout;
+
+test("another file of the host's that keeps it already is enough", async () => {
+  await lab.setThreshold(80);
+  await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `# the admin's\n${NAME} = 70\n`);
+  const before = (await lab.prompts()).length;
+  const run = await persist();
+  await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
+  assert.equal([run.status, (await lab.prompts()).length, await written()], [0, before, ""]);
+  assert.match(run.stderr, "(/run/host/etc/sysctl.d/50-admin.conf:2)");
+});
+
+test("a file of the host's that would win is named, with its line", async () => {
+  await lab.writeFile("host", "/etc/sysctl.d/99-admin.conf", `# the admin's\n${NAME} = 1000\n`);
+  const run = await persist();
+  const again = await persist();
+  const restarted = await thresholdAfterRestart();
+  await lab.removeFile("host", "/etc/sysctl.d/99-admin.conf");
+  const warning = `portshim: /run/host/etc/sysctl.d/99-admin.conf:2 wins over ${FILE}, with "1000": after the host's next restart that would count. Take that line away to keep 80.\n`;
+  assert.ok(run.stderr.startsWith(warning), run.stderr);
+  assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)]);
+  assert.is(again.stderr, `${warning}portshim: Nothing to do: the host has ${FILE}.\n`);
+  assert.is(restarted, 1000);
+});
+
+test("--remove takes it away, and puts the kernel's default back", async () => {
+  await persist();
+  const prompts = (await lab.prompts()).length;
+  const run = await persist("--remove");
+  assert.equal([run.status, await lab.threshold(), await written()], [0, 1024, ""], run.stderr);
+  assert.ok(
+    run.stderr.startsWith(`portshim: About to remove ${FILE} on the host, and to set ${NAME} to 1024.\n`),
+    run.stderr,
+  );
+  assert.ok(run.stderr.endsWith(`portshim: Done: ${FILE} is gone, and ports from 1024 up may be bound.\n`), run.stderr);
+  assert.is((await lab.prompts()).length, prompts + 1);
+  const again = await persist("--remove");
+  assert.equal([again.status, again.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
+  assert.is((await lab.prompts()).length, prompts + 1);
+  assert.is(await thresholdAfterRestart(), 1024);
+});
+
+test("--remove puts back what the rest of the host's files say", async () => {
+  await persist();
+  await lab.writeFile("host", "/usr/lib/sysctl.d/50-vendor.conf", `${NAME} = 443\n`);
+  const run = await persist("--remove");
+  const restarted = await thresholdAfterRestart();
+  await lab.removeFile("host", "/usr/lib/sysctl.d/50-vendor.conf");
+  assert.equal([run.status, await lab.threshold(), restarted], [0, 443, 443], run.stderr);
+});
+
+test("a file of that name that is not portshim's is left alone", async () => {
+  for (const prepare of [`echo ${NAME}=90 >${FILE}`, `ln -s /dev/null ${FILE}`, `mkdir ${FILE}`]) {
+    await lab.asHost(["sh", "-c", prepare]);
+    for (const argv of [[], ["--remove"]]) {
+      const run = await persist(...argv);
+      assert.is(run.status, 125);
+      assert.match(
+        run.stderr,
+        `cannot be changed from here: ${FILE} is there already, and was not written by portshim\n`,
+      );
+    }
+    await lab.removeFile("host", FILE);
+  }
+  assert.is(await lab.threshold(), 1024);
+});
+
+test("--start: another port; the threshold is not raised", async () => {
+  await lab.setThreshold(20);
+  const run = await persist("--start=443");
+  assert.equal([run.status, await lab.threshold(), await written()], [0, 20, text(443)], run.stderr);
+});
+
+test("--dry-run changes nothing, and prints what would be done", async () => {
+  const before = (await lab.prompts()).length;
+  const run = await persist("--dry-run");
+  assert.equal([run.status, run.stderr], [0, ""]);
+  assert.ok(run.stdout.startsWith(`About to write this on the host, as ${FILE}:\n    # Written by portshim persist`));
+  assert.equal([await lab.threshold(), await written(), (await lab.prompts()).length], [1024, "", before]);
+});
+
+test("--quiet says only what is about to run as root", async () => {
+  const run = await persist("--quiet");
+  assert.is(run.status, 0);
+  assert.ok(run.stderr.startsWith("portshim: About to write this on the host"));
+  assert.not.match(run.stderr, /Done/);
+});
+
+test("two at once make one prompt", async () => {
+  const before = (await lab.prompts()).length;
+  const runs = await Promise.all([persist(), persist()]);
+  assert.equal(
+    runs.map(({ status }) => status),
+    [0, 0],
+  );
+  assert.equal([(await lab.prompts()).length, await written()], [before + 1, text(80)]);
+});
+
+test("on the host itself, an ordinary user and root", async () => {
+  const before = (await lab.prompts()).length;
+  const user = await lab.asUser(onHost.argv, { env: onHost.env });
+  assert.equal([user.status, await lab.threshold(), await written()], [0, 80, text(80)], user.stderr);
+  assert.is((await lab.prompts()).length, before + 1);
+  const removed = await lab.asHost([...onHost.argv, "--remove"], { env: onHost.env });
+  assert.equal([removed.status, await lab.threshold(), await written()], [0, 1024, ""], removed.stderr);
+  assert.is((await lab.prompts()).length, before + 1);
+  assert.not.match(removed.stderr, /pkexec/);
+});
+
+test("in a distrobox, through distrobox-host-exec", async () => {
+  // distrobox's own program calls host-spawn or podman; this stand-in forwards to the real flatpak-spawn.
+  const away = "/usr/bin/distrobox-host-exec";
+  const forward = '#!/bin/sh\nexec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@"\n';
+  await lab.writeFile("toolbox", away, forward, 0o755);
+  await lab.inToolbox(["mv", "/run/.toolboxenv", "/run/.toolboxenv.away"], { root: true });
+  const env = { CONTAINER_ID: "box", PORTSHIM_BRIDGE: away };
+  const run = await lab.inToolbox(["portshim", "persist", "--verbose"], { env });
+  await lab.inToolbox(["mv", "/run/.toolboxenv.away", "/run/.toolboxenv"], { root: true });
+  await lab.removeFile("toolbox", away);
+  assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
+  assert.match(run.stderr, "place: a distrobox");
+});
+
+test("--via=sudo, where it asks for no password", async () => {
+  const refused = await persist("--via=sudo");
+  assert.is(refused.status, 125);
+  assert.match(refused.stderr, `the host refused to set ${NAME}: sudo: `);
+  await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /bin/sh\n`, 0o440);
+  const run = await persist("--via=sudo");
+  await lab.removeFile("host", "/etc/sudoers.d/test");
+  assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
+  const none = await persist("--remove", "--via=nsenter");
+  assert.is(none.status, 125);
+  assert.match(none.stderr, "--via names no way that could");
+});
+
+test("elsewhere: the reason", async () => {
+  const { repository } = lab;
+  const shim = [
+    ...["--volume", `${repository}/shim:/opt/portshim:ro`],
+    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+  ];
+  const run = await lab.asUser(
+    ["podman", "run", "--rm", "--network", "host", ...shim, BASE, "/opt/portshim/portshim", "persist"],
+    { timeout: 60_000 },
+  );
+  assert.is(run.status, 125);
+  assert.match(
+    run.stderr,
+    `portshim: the host's ${FILE} cannot be changed from here: this is a rootless podman container; it works on the host itself, in a toolbox and in a distrobox\n`,
+  );
+  const unshared = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: { ...onHost.env, container: "x" } });
+  assert.is(unshared.status, 125);
+  assert.match(unshared.stderr, "cannot be changed from here: this is a place that is neither a host nor a container");
+});
+
+test("no bus: the reason, and nothing is changed", async () => {
+  const run = await lab.inToolbox(["portshim", "persist"], { env: { DBUS_SESSION_BUS_ADDRESS: "unix:path=/none" } });
+  assert.is(run.status, 125);
+  assert.match(run.stderr, "cannot be changed from here: there is no session bus here;");
+  assert.equal([await lab.threshold(), await written()], [1024, ""]);
+});
+
+test("a policy's no: the sentence, what to do by hand, and nothing is changed", async () => {
+  await lab.polkit("NO");
+  const before = await listed();
+  const run = await persist();
+  assert.is(run.status, 125);
+  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
+  assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
+  assert.equal([await lab.threshold(), await listed()], [1024, before]);
+  // A refusal holds for a second.
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+});
+
+test("stopped while the password is asked for: the prompt goes, and nothing is changed", async () => {
+  await setPassword(lab, "correct horse");
+  await lab.polkit("AUTH_ADMIN");
+  const agent = await startAgent(lab);
+  const running = await lab.spawn("toolbox", ["portshim", "persist"]);
+  await agent.asked();
+  await running.kill("SIGTERM");
+  const { status, signal } = await running.exited;
+  await agent.stop();
+  assert.ok(status === 143 || signal === "SIGTERM");
+  assert.equal([await lab.threshold(), await written()], [1024, ""]);
+});
+
+test("the right password: written", async () => {
+  await setPassword(lab, "correct horse");
+  await lab.polkit("AUTH_ADMIN");
+  const agent = await startAgent(lab);
+  const running = await lab.spawn("toolbox", ["portshim", "persist"]);
+  await agent.asked();
+  agent.type("correct horse");
+  const { status, stderr } = await running.exited;
+  await agent.stop();
+  assert.equal([status, await lab.threshold(), await written()], [0, 80, text(80)], stderr);
+});
+
+for (const [name, mount, answer] of [
+  [
+    "a full disk",
+    "mount -t tmpfs -o size=4k tmpfs /etc/sysctl.d && head -c 4096 /dev/zero >/etc/sysctl.d/full",
+    "No space left on device",
+  ],
+  [
+    "a full disk that has room for a file, not for its text",
+    "mount -t tmpfs -o size=8k,nr_inodes=9 tmpfs /etc/sysctl.d && head -c 8192 /dev/zero >/etc/sysctl.d/full",
+    "No space left on device",
+  ],
+  ["a read-only /etc", "mount -t tmpfs -o ro tmpfs /etc/sysctl.d", "Read-only file system"],
+] as const) {
+  test(`${name}: a sentence, and no half-written file`, async () => {
+    const mounted = await lab.asHost(["sh", "-c", mount]);
+    assert.is(mounted.status, 0, mounted.stderr);
+    const before = await listed();
+    const run = await persist();
+    const after = await listed();
+    await lab.asHost(["umount", "/etc/sysctl.d"]);
+    assert.is(run.status, 125);
+    const sentence = /^portshim: the host's \/etc\/sysctl\.d\/90-portshim\.conf could not be changed: (.*)$/m.exec(
+      run.stderr,
+    );
+    assert.match(sentence?.[1] ?? run.stderr, answer);
+    assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
+    assert.equal([after, await lab.threshold()], [before, 1024]);
+  });
+}
+
+test("a host that says yes and does nothing is not believed", async () => {
+  // A stand-in: no real host lies. It answers the first question as flatpak-spawn does, and the second with "done".
+  const lie = `#!/bin/sh
+case "$*" in *pkexec\\ /bin/sh*) echo done ;; *) exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@" ;; esac
+`;
+  await lab.writeFile("toolbox", "/opt/liar", lie, 0o755);
+  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/liar" } });
+  assert.is(run.status, 125);
+  assert.match(run.stderr, "could not be changed: the host said yes, but nothing changed\n");
+});
+
+test("a bus that dies in the middle is not taken for a yes", async () => {
+  // A stand-in for the silent end of flatpak-spawn: killing the real bus would end the lab.
+  const mute = `#!/bin/sh
+case "$*" in *pkexec\\ /bin/sh*) ;; *) exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@" ;; esac
+`;
+  await lab.writeFile("toolbox", "/opt/mute", mute, 0o755);
+  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/mute" } });
+  assert.is(run.status, 125);
+  assert.match(run.stderr, "the host could not be asked: mute ended without an answer: the session bus went away\n");
+});
+
+test("what is no port does not get near root", async () => {
+  const before = (await lab.prompts()).length;
+  for (const start of ["80; touch /x", "-1", "1025", "$(id)", "80\n81"]) {
+    const run = await persist(`--start=${start}`);
+    assert.is(run.status, 125);
+    assert.match(run.stderr, "--start must be an integer from 0 to 1024, not ");
+  }
+  assert.is((await lab.prompts()).length, before);
+});
+
+test.run();
