@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { inNamespace, PATH_WITHOUT_NODE, pathWith, SHELLS } from "./namespace.js";
-import { STUB } from "./need.js";
+import { node, STUB } from "./need.js";
 import { suite } from "./suite.js";
 
 const test = suite("stub", "root", "shells", "nodes");
@@ -31,7 +31,10 @@ for (const [name, shell] of Object.entries(SHELLS)) {
     const run = inNamespace([...portshim, START, ...started], { threshold: 1024 });
     assert.equal([run.status, run.stdout, run.threshold], [0, "started\n", 80]);
     assert.match(run.stderr, /^portshim: --start asks for ports from 80 up, but here .* 1024 up/);
-    assert.match(run.stderr, /\nportshim: Done: ports from 80 up may be bound until .*\n {4}echo net/);
+    assert.match(
+      run.stderr,
+      /\nportshim: Done: ports from 80 up may be bound until .*\n {4}(echo net|portshim persist)/,
+    );
   });
 
   test(`${name}: --quiet says nothing of what went well`, () => {
@@ -193,6 +196,40 @@ for (const [name, shell] of Object.entries(SHELLS)) {
     }
   });
 
+  test(`${name}: check: the helper's statuses, and nothing is started`, () => {
+    const check = (threshold: number, argv: string[], ordinary: boolean) => {
+      const run = inNamespace([...portshim, "check", START, ...argv], { threshold, ordinary });
+      assert.equal([run.stderr, run.threshold], ["", threshold]);
+      return [run.status, /Nothing has|would take the route|No route can/.exec(run.stdout)?.[0]];
+    };
+    assert.equal(check(80, [], false), [0, "Nothing has"]);
+    assert.equal(check(1024, [], false), [1, "would take the route"]);
+    assert.equal(check(1024, ["--via=write"], true), [2, "No route can"]);
+  });
+
+  test(`${name}: check and persist: wrong options, and their help`, () => {
+    for (const command of ["check", "persist"]) {
+      const wrong = inNamespace([...portshim, command, "--frob"], { threshold: 80 });
+      assert.equal([wrong.status, wrong.stdout], [125, ""]);
+      assert.is(wrong.stderr, `portshim: unknown option "--frob"; see portshim ${command} --help\n`);
+      const help = inNamespace([...portshim, command, "--help"], { threshold: 80 });
+      assert.equal([help.status, help.stderr], [0, ""]);
+      assert.match(help.stdout, new RegExp(`^Usage: portshim ${command} \\[options\\]\n[^]*\nExit status: 0: `));
+    }
+  });
+
+  test(`${name}: check and persist without Node: one sentence, and 125 even with --optional`, () => {
+    for (const argv of [["check"], ["persist"], ["check", "--optional"], ["persist", "--json"]]) {
+      const env = { PATH: PATH_WITHOUT_NODE, PORTSHIM_OPTIONAL: "1" };
+      const run = inNamespace([...portshim, ...argv], { threshold: 1024, env });
+      assert.equal([run.status, run.stdout, run.threshold], [125, "", 1024]);
+      assert.is(
+        run.stderr,
+        `portshim: there is no Node.js here, and portshim needs version 20 or later to ask the host. ${BY_HAND}=80\n`,
+      );
+    }
+  });
+
   test(`${name}: --optional starts the command after a failure, and not after misuse`, () => {
     const failed = inNamespace([...portshim, START, "--optional", "--via=write", ...started], {
       threshold: 1024,
@@ -204,5 +241,23 @@ for (const [name, shell] of Object.entries(SHELLS)) {
     assert.equal([misused.status, misused.stdout], [125, ""]);
   });
 }
+
+test("without the stub the statuses are the same", () => {
+  const main = join(STUB, "..", "lib", "main.js");
+  const statusOf = (threshold: number, ordinary: boolean, ...argv: string[]) =>
+    inNamespace([node(26), main, ...argv], { threshold, ordinary }).status;
+  assert.equal(
+    [
+      statusOf(80, false, "--help"),
+      statusOf(80, false, "--version"),
+      statusOf(80, false, "check", START),
+      statusOf(1024, false, "check", START),
+      statusOf(1024, true, "check", START, "--via=write"),
+      statusOf(1024, true, "check", "--frob"),
+      statusOf(80, false, "--dry-run", START),
+    ],
+    [0, 0, 0, 1, 2, 125, 0],
+  );
+});
 
 test.run();

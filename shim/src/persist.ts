@@ -38,6 +38,8 @@ interface Work {
 /** A script says so at its end: a bridge whose bus has died ends silently, and with 0. */
 const DONE = "done";
 
+const FOREIGN = `/${DROP_IN} is there already, and was not written by portshim`;
+
 const ENVIRONMENT = "set -eu; umask 022; PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** rename(2) replaces the file as a whole or not at all; the name that it has until then is none that is read. */
@@ -85,11 +87,9 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   const facts = await gather({ start: options.start, drop: undefined, env, signal, thorough: true });
   signal.throwIfAborted();
   log("detail", report.facts(facts));
-  const root = hostRoot(facts);
-  if (facts.threshold === undefined) throw new PortshimError("no-persist", `this kernel has no ${NAME}`);
-  if (!isOurs(root)) {
-    throw new PortshimError("no-persist", `/${DROP_IN} is there already, and was not written by portshim`);
-  }
+  const { hostRoot: root = "/" } = facts.place;
+  const reason = hindrance(facts) ?? (isOurs(root) ? undefined : FOREIGN);
+  if (reason !== undefined) throw new PortshimError("no-persist", reason);
   const work = options.remove ? removal(root) : keeping(facts.wanted.value);
   const settled = options.remove ? nothingToRemove(root) : nothingToKeep(facts, root);
   if (!options.remove) for (const warning of warnings(facts, root, work)) log("notice", warning);
@@ -124,28 +124,13 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   return STATUS.said;
 }
 
-/** Where the host's files are seen. Throws PortshimError `no-persist` where they are not the ones that count for us. */
-function hostRoot({ place, network, host, bridge }: Facts): string {
-  const { hostRoot, what } = place;
-  if (hostRoot === undefined) {
-    throw new PortshimError(
-      "no-persist",
-      `this is ${what}; it works on the host itself, in a toolbox and in a distrobox`,
-    );
-  }
-  if (network === "own")
-    throw new PortshimError(
-      "no-persist",
-      `this is ${what} with its own network, for which the host's value does not count`,
-    );
-  if (network === "unknown") {
-    const problem = host && "problem" in host ? host.problem : undefined;
-    throw new PortshimError(
-      "no-persist",
-      problem ?? (bridge ? "the host did not answer" : "there is no way to the host"),
-    );
-  }
-  return hostRoot;
+/** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
+export function hindrance({ place, network, host, threshold }: Facts): string | undefined {
+  if (place.hostRoot === undefined)
+    return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
+  if (network === "own") return `this is ${place.what} with its own network, for which the host's value does not count`;
+  if (network === "unknown") return host && "problem" in host ? host.problem : "there is no way to the host";
+  return threshold === undefined ? `this kernel has no ${NAME}` : undefined;
 }
 
 /** The drop-in's text; undefined where there is none, or no plain file. */
