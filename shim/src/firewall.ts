@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./child.js";
 import type { Facts } from "./facts.js";
+import { contentOf } from "./text.js";
 
 /** A firewall of the host's that may keep others from a port, whatever the threshold. */
 export interface Firewall {
@@ -26,7 +27,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     name: "ufw",
-    blocks: (root) => /^ENABLED=["']?yes\b/im.test(text(join(root, "etc/ufw/ufw.conf"))),
+    blocks: (root) => /^ENABLED=["']?yes\b/im.test(contentOf(join(root, "etc/ufw/ufw.conf"))),
     remedy: (port) => `sudo ufw allow ${port}/tcp`,
   },
   {
@@ -47,14 +48,6 @@ export async function findFirewall({ network, place }: Facts, port: number): Pro
     if (await blocks(place.hostRoot, port)) return { name, remedy: remedy(port) };
   }
   return undefined;
-}
-
-function text(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
 }
 
 /** Milliseconds for nft to list its rules. */

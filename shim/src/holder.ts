@@ -1,5 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { printable } from "./text.js";
+import { readdirSync, readlinkSync } from "node:fs";
+import { contentOf, printable } from "./text.js";
 
 /** A process that listens on a port. */
 export interface Holder {
@@ -21,12 +21,12 @@ export function holders(port: number): Holder[] {
   const pids = list("/proc").filter((name) => /^\d+$/.test(name));
   return pids
     .filter((pid) => list(`/proc/${pid}/fd`).some((fd) => sockets.has(link(`/proc/${pid}/fd/${fd}`))))
-    .map((pid) => ({ pid: Number(pid), name: printable(text(`/proc/${pid}/comm`)) }));
+    .map((pid) => ({ pid: Number(pid), name: printable(contentOf(`/proc/${pid}/comm`)) }));
 }
 
 /** Sockets as the links of their descriptors show them, `socket:[12345]`. Columns: proc_net(5). */
 function listening(table: string, port: number): string[] {
-  return text(table)
+  return contentOf(table)
     .split("\n")
     .map((line) => line.trim().split(/\s+/))
     .filter(([, local = "", , state]) => state === LISTEN && Number.parseInt(local.split(":")[1] ?? "", 16) === port)
@@ -38,14 +38,6 @@ function list(folder: string): string[] {
     return readdirSync(folder);
   } catch {
     return [];
-  }
-}
-
-function text(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
   }
 }
 

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+
 /** Longest answer of another program that is repeated to the person, in characters. */
 const LONGEST_ANSWER = 400;
 
@@ -21,4 +23,13 @@ export function commandLine(argv: readonly string[]): string {
 function quoted(word: string): string {
   if (/^[\w./:=,@%+-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The text of a small file, such as those below /proc; empty where it cannot be read. */
+export function contentOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
