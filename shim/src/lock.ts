@@ -64,7 +64,8 @@ function hold(): Promise<{ lock: Lock } | undefined> {
     };
     // EADDRINUSE; or a system without abstract sockets, where there is nothing to wait for either.
     server.on("error", () => resolve(undefined));
-    server.listen(NAME, () => resolve({ lock: { release } }));
+    // Exclusive: else the workers of a cluster would share one handle, and each of them hold the lock.
+    server.listen({ path: NAME, exclusive: true }, () => resolve({ lock: { release } }));
   });
 }
 
@@ -93,5 +94,7 @@ function wait(signal?: AbortSignal): Promise<Outcome> {
       const [refusal = "", rest] = heard.slice(GREETING.length).split("\n");
       end(refusal !== "" && rest !== undefined ? { refusal: printable(refusal) } : "over");
     });
+    // While we tried to take it.
+    if (signal?.aborted) stop();
   });
 }
