@@ -1,3 +1,4 @@
+import type { Done, Log } from "./contract.js";
 import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -9,18 +10,11 @@ import * as report from "./report.js";
 import { liveThreshold } from "./threshold.js";
 import { resolveUser } from "./user.js";
 
-/** How loud a message is: `detail` for --verbose, `info` silenced by --quiet, `notice` always said. */
-export type Level = "detail" | "info" | "notice";
-
-/** Takes one message, one or more lines without a final newline. */
-export type Log = (level: Level, message: string) => void;
-
-/** What was done: nothing, because it was satisfied already, or the name of the route that did it. */
-export type Done = "already" | string;
-
 /** What is to be ensured, for whom, and who is told of it. */
 export interface Task {
   readonly options: Options;
+  /** Who asks for `options.start`, for a sentence; undefined: the command line. */
+  readonly asker?: string | undefined;
   /** How the server becomes another user; see dropFor(). */
   readonly drop: Drop | undefined;
   readonly env: NodeJS.ProcessEnv;
@@ -38,8 +32,8 @@ export function dropFor({ user }: Options): Drop | undefined {
 }
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
-export async function preview({ options, drop, env, signal }: Task): Promise<{ facts: Facts; plan: Plan }> {
-  const facts = await gather({ start: options.start, drop, env, signal });
+export async function preview({ options, asker, drop, env, signal }: Task): Promise<{ facts: Facts; plan: Plan }> {
+  const facts = await gather({ start: options.start, asker, drop, env, signal });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }
@@ -70,7 +64,7 @@ export async function ensure(task: Task): Promise<Done> {
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), nextStep(facts), ...report.restarts(last)].join("\n");
+  last.remedy = [...report.tried(facts, usable), nextStep(facts)].join("\n");
   throw last;
 }
 
@@ -82,19 +76,21 @@ async function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
 async function alone(step: Step, facts: Facts, task: Task): Promise<Done> {
   for (;;) {
     const outcome = await take(task.signal);
+    if (typeof outcome === "object" && "lock" in outcome) return locked(step, facts, task, outcome.lock);
     task.signal?.throwIfAborted();
     if (outcome === "stranger") return carryOut(step, facts, task);
     if (outcome === "over") {
       if (isSatisfied(liveThreshold(), facts.wanted.value)) return "already";
       continue;
     }
-    if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
-    return locked(step, facts, task, outcome.lock);
+    throw new PortshimError("refused-another", outcome.refusal);
   }
 }
 
 async function locked(step: Step, facts: Facts, task: Task, lock: Lock): Promise<Done> {
   try {
+    // It may have aborted while the lock was being taken, which must then be given back.
+    task.signal?.throwIfAborted();
     const done = await carryOut(step, facts, task);
     await lock.release();
     return done;

@@ -1,7 +1,8 @@
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
+import type { Log } from "./contract.js";
 import { type Drop, leftovers, setprivCommand } from "./drop.js";
-import { dropFor, ensure, type Log, preview, type Task } from "./ensure.js";
+import { dropFor, ensure, preview, type Task } from "./ensure.js";
 import { survey } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { becomeByNode, requireExecve } from "./handover.js";
@@ -76,7 +77,8 @@ async function act(
     await ensure(task);
   } catch (error) {
     if (!(error instanceof PortshimError) || signal.aborted) throw error;
-    say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);
+    const lines = [error.message, error.remedy, ...report.restarts(error)];
+    say(lines.filter((line) => line !== "").join("\n"));
     if (!options.optional) return STATUS.failed;
     say("Starting the command all the same, because of --optional.");
   }

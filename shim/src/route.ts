@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { BRIDGE_NAMES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
+import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { bridgeFailed, NSENTER, PKEXEC, PODMAN, SUDO, SYSCTL } from "./host.js";
@@ -15,7 +16,7 @@ export interface Verdict {
 
 /** One way to let the server have its port. */
 export interface Route {
-  readonly name: string;
+  readonly name: RouteName;
   /** One line for --help. */
   readonly what: string;
   /** Tried only where --via names it. */
