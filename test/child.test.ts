@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { run } from "../shim/lib/child.js";
+import { ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
 const test = suite("child");
@@ -90,5 +91,18 @@ async function eventually<T>(look: () => T | undefined): Promise<T> {
   }
   throw new Error("waited 5 s in vain");
 }
+
+test("without a free descriptor it could not be started, and the port may not be bound", () => {
+  const lib = (name: string) => JSON.stringify(join(ROOT, "shim", "lib", name));
+  const script = `
+    const { run } = require(${lib("child.js")});
+    const { mayBind } = require(${lib("bind.js")});
+    try { for (;;) require("node:fs").openSync("/dev/null"); } catch {}
+    mayBind(8080).then(async (may) => console.log(may, (await run(["/bin/true"], { timeout: 1000 })).status));`;
+  const limited = spawnSync("/bin/sh", ["-c", 'ulimit -n 64; exec "$@"', "sh", process.execPath, "-e", script], {
+    encoding: "utf8",
+  });
+  assert.equal([limited.stdout, limited.stderr], ["false 127\n", ""]);
+});
 
 test.run();

@@ -1,5 +1,6 @@
-// Takes the lock as told by its standard input and says what came of it, a line each; with an argument it squats on the
-// lock's name as a stranger would.
+// Takes the lock as told by its standard input and says what came of it, a line each. With the argument `cluster` two
+// workers do so; with any other it squats on the lock's name as a stranger would.
+import cluster from "node:cluster";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 import { type Lock, NAME, take } from "../shim/lib/lock.js";
@@ -28,7 +29,10 @@ async function tryIt(): Promise<void> {
 }
 
 const [kind] = process.argv.slice(2);
-if (kind !== undefined) squat(kind);
+if (kind === "cluster" && cluster.isPrimary) {
+  cluster.setupPrimary({ args: [] });
+  for (let worker = 0; worker < 2; worker++) cluster.fork();
+} else if (kind !== undefined) squat(kind);
 else {
   createInterface({ input: process.stdin }).on("line", (line) => {
     const [order, ...rest] = line.split(" ");

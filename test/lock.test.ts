@@ -97,6 +97,13 @@ test("a holder that is killed frees it", async () => {
   assert.is(await other.says(), "lock");
 });
 
+for (const version of NODE_VERSIONS) {
+  test(`of two workers of one cluster by Node ${version} one holds it`, async () => {
+    const workers = taker(keeper, version, "cluster");
+    assert.equal([await workers.says(), await workers.says()].sort(), ["lock", "waiting"]);
+  });
+}
+
 for (const stranger of ["silent", "chatty", "endless"]) {
   test(`a ${stranger} stranger on the name costs two seconds at most`, async () => {
     const squatter = taker(keeper, 26, stranger);

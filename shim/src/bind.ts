@@ -11,8 +11,11 @@ const NOBODYS = "2001:db8::1";
 export async function mayBind(port: number): Promise<boolean> {
   const answer = await bindTcp(port, NOBODYS);
   // No IPv6 here. On IPv4 the address is checked first, so a port must really be bound: UDP on loopback harms least.
-  return (answer ?? (await bindUdp(port))) !== "EACCES";
+  return LET.includes(answer ?? (await bindUdp(port)));
 }
+
+/** What bind(2) says once it has let us: it worked, or what is looked at after the privilege is wrong. */
+const LET = ["", "EADDRNOTAVAIL", "EADDRINUSE"];
 
 /**
  * Really takes TCP `port` (1–65535) of every address for a moment; resolves to the error that it ends with

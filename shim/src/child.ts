@@ -1,5 +1,6 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
+import type { Readable } from "node:stream";
 import { findSetpriv } from "./setpriv.js";
 
 /** How a program ended. */
@@ -55,7 +56,14 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
     Object.assign(env, identity?.env);
     const who = identity ? { uid: identity.uid, gid: identity.gid } : {};
-    const child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"], ...who });
+    let child: ChildProcessByStdio<null, Readable, Readable>;
+    try {
+      child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"], ...who });
+    } catch (error) {
+      // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
+      resolve({ status: 127, stdout: "", stderr: (error as Error).message, timedOut: false });
+      return;
+    }
 
     let kill: NodeJS.Timeout | undefined;
     const stop = () => {
@@ -78,7 +86,7 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     };
     for (const name of ["stdout", "stderr"] as const) {
       let kept = 0;
-      child[name].on("data", (chunk: Buffer) => {
+      child[name]?.on("data", (chunk: Buffer) => {
         output[name].push(chunk.subarray(0, MOST_OUTPUT - kept));
         kept = Math.min(MOST_OUTPUT, kept + chunk.length);
       });
@@ -87,8 +95,8 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     // A grandchild may hold the pipes open for as long as it lives.
     child.on("exit", () =>
       setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
+        child.stdout?.destroy();
+        child.stderr?.destroy();
       }, GRACE).unref(),
     );
     child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));

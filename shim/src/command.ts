@@ -1,5 +1,5 @@
 import { check } from "./check.js";
-import type { Log } from "./ensure.js";
+import type { Log } from "./contract.js";
 import type { Options, Purpose } from "./options.js";
 import { persist } from "./persist.js";
 

@@ -1,5 +1,6 @@
 import { BRIDGE_NAMES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
+import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { bridgeFailed, PKEXEC, SUDO } from "./host.js";
@@ -16,7 +17,7 @@ export const no = (reason: string): Verdict => ({ usable: false, reason });
 
 /** A way to become root on the host, which asks somebody first. */
 export interface Elevation {
-  readonly name: string;
+  readonly name: RouteName;
   /** Whether the host has it, and what is changed there would be changed for us. */
   verdict(facts: Facts): Verdict;
   /** The host's command that runs `argv` as root. */

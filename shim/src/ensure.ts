@@ -1,3 +1,4 @@
+import type { Done, Log } from "./contract.js";
 import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -9,18 +10,11 @@ import * as report from "./report.js";
 import { liveThreshold } from "./threshold.js";
 import { resolveUser } from "./user.js";
 
-/** How loud a message is: `detail` for --verbose, `info` silenced by --quiet, `notice` always said. */
-export type Level = "detail" | "info" | "notice";
-
-/** Takes one message, one or more lines without a final newline. */
-export type Log = (level: Level, message: string) => void;
-
-/** What was done: nothing, because it was satisfied already, or the name of the route that did it. */
-export type Done = "already" | string;
-
 /** What is to be ensured, for whom, and who is told of it. */
 export interface Task {
   readonly options: Options;
+  /** Who asks for `options.start`, for a sentence; undefined: the command line. */
+  readonly asker?: string | undefined;
   /** How the server becomes another user; see dropFor(). */
   readonly drop: Drop | undefined;
   readonly env: NodeJS.ProcessEnv;
@@ -41,8 +35,8 @@ export function dropFor({ user }: Options): Drop | undefined {
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
-  const { options, drop, env, signal, thorough = false } = task;
-  const facts = await gather({ start: options.start, drop, env, signal, thorough });
+  const { options, asker, drop, env, signal, thorough = false } = task;
+  const facts = await gather({ start: options.start, asker, drop, env, signal, thorough });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }
@@ -73,7 +67,7 @@ export async function ensure(task: Task): Promise<Done> {
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), nextStep(facts), ...report.restarts(last)].join("\n");
+  last.remedy = [...report.tried(facts, usable), nextStep(facts)].join("\n");
   throw last;
 }
 

@@ -1,8 +1,9 @@
 import { writeSync } from "node:fs";
 import { constants } from "node:os";
 import { COMMANDS, type Command } from "./command.js";
+import type { Log } from "./contract.js";
 import { type Drop, leftovers, setprivCommand } from "./drop.js";
-import { dropFor, ensure, type Log, preview, type Task } from "./ensure.js";
+import { dropFor, ensure, preview, type Task } from "./ensure.js";
 import { survey } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { becomeByNode, requireExecve } from "./handover.js";
@@ -68,9 +69,10 @@ async function call(command: Command, options: Options, env: NodeJS.ProcessEnv, 
   return status;
 }
 
-function sayWhy(error: unknown): void {
+/** `more` are further lines. */
+function sayWhy(error: unknown, more: readonly string[] = []): void {
   if (!(error instanceof PortshimError)) say(`this is a mistake in portshim: ${printable(String(error))}`);
-  else say(error.remedy === "" ? error.message : `${error.message}\n${error.remedy}`);
+  else say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
 }
 
 function statusOf(error: unknown): number {
@@ -101,8 +103,8 @@ async function act(
     await ensure(task);
   } catch (error) {
     if (!(error instanceof PortshimError) || signal.aborted) throw error;
-    if (!options.optional) throw error;
-    sayWhy(error);
+    sayWhy(error, report.restarts(error));
+    if (!options.optional) return STATUS.failed;
     say("Starting the command all the same, because of --optional.");
   }
   signal.throwIfAborted();

@@ -38,6 +38,8 @@ export interface Facts {
 export interface Request {
   /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
   readonly start: number | undefined;
+  /** Who asks for `start`, for a sentence; undefined: the command line. */
+  readonly asker?: string | undefined;
   readonly drop: Drop | undefined;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
@@ -46,11 +48,12 @@ export interface Request {
 }
 
 /** Where we are and what is wanted there: all that files alone tell. */
-export function survey({ start, env }: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
+export function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
+  const { start, asker, env } = request;
   const here = place(env);
   const declaredHere = resolve();
   const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
-  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost) };
+  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost, asker) };
 }
 
 /**

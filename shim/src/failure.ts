@@ -26,17 +26,22 @@ const SENTENCES = {
   "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
 } as const;
 
-/** Names a failure for programs; stable across releases. */
+/** Names a failure for programs; stable across releases. docs/library.md says which of them ensurePorts() can meet. */
 export type FailureCode = keyof typeof SENTENCES;
 
 /** A person's or a policy's no: asking again would only be a nuisance. */
 const REFUSALS: readonly FailureCode[] = ["refused", "refused-another", "dismissed", "timed-out"];
 
-/** A failure that can happen: a code for programs and one sentence for people, never a stack trace. */
+/**
+ * A failure that can happen: a code for programs, and as `message` one sentence for people, the same that the command
+ * line prints. What another program said is in it as plain text: no control characters, at most 400 characters.
+ */
 export class PortshimError extends Error {
+  /** Tells it from other errors where `instanceof` cannot: two copies of portshim. */
   override readonly name = "PortshimError";
+  /** Which failure it is. */
   readonly code: FailureCode;
-  /** What was tried and the one thing to do next, for a person; may be empty. */
+  /** What was tried and the one thing to do next, for a person: lines without a final newline; may be empty. */
   remedy = "";
 
   /** `detail` completes the sentence of `code`; what a system said goes through printable() first. */

@@ -51,20 +51,19 @@ export async function exclusively<T>(
 ): Promise<T> {
   for (;;) {
     const outcome = await take(signal);
+    if (typeof outcome === "object" && "lock" in outcome) return locked(work, outcome.lock, signal);
     signal?.throwIfAborted();
     if (outcome === "stranger") return work();
-    if (outcome === "over") {
-      const result = done();
-      if (result !== undefined) return result;
-      continue;
-    }
-    if ("refusal" in outcome) throw new PortshimError("refused-another", outcome.refusal);
-    return locked(work, outcome.lock, signal);
+    if (outcome !== "over") throw new PortshimError("refused-another", outcome.refusal);
+    const result = done();
+    if (result !== undefined) return result;
   }
 }
 
 async function locked<T>(work: () => Promise<T>, lock: Lock, signal: AbortSignal | undefined): Promise<T> {
   try {
+    // It may have aborted while the lock was being taken, which must then be given back.
+    signal?.throwIfAborted();
     const result = await work();
     await lock.release();
     return result;
@@ -103,7 +102,8 @@ function hold(): Promise<{ lock: Lock } | undefined> {
     };
     // EADDRINUSE; or a system without abstract sockets, where there is nothing to wait for either.
     server.on("error", () => resolve(undefined));
-    server.listen(NAME, () => resolve({ lock: { release } }));
+    // Exclusive: else the workers of a cluster would share one handle, and each of them hold the lock.
+    server.listen({ path: NAME, exclusive: true }, () => resolve({ lock: { release } }));
   });
 }
 
@@ -132,5 +132,7 @@ function wait(signal?: AbortSignal): Promise<Outcome> {
       const [refusal = "", rest] = heard.slice(GREETING.length).split("\n");
       end(refusal !== "" && rest !== undefined ? { refusal: printable(refusal) } : "over");
     });
+    // While we tried to take it.
+    if (signal?.aborted) stop();
   });
 }

@@ -1,8 +1,9 @@
+import type { EnsureOptions, Log } from "./contract.js";
 import { PortshimError } from "./failure.js";
 import { commandLine, printable } from "./text.js";
 import { KERNEL_DEFAULT } from "./threshold.js";
 
-/** What the person asked for, from flags and environment. */
+/** What the person asked for, from flags and environment, or a program from the library. */
 export interface Options {
   /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
   start: number | undefined;
@@ -57,6 +58,18 @@ const LONGEST_TIMEOUT = 86400;
 /** What portshim is called for: to start a command, or a command of its own. */
 export type Purpose = "start" | "check" | "persist";
 
+/** What may be asked for, on the command line or by a program; throws a sentence's middle where it is no good. */
+const ACCEPTED = {
+  start: (value: unknown) => integer(value, 0, KERNEL_DEFAULT),
+  timeout: (value: unknown) => integer(value, 1, LONGEST_TIMEOUT),
+  via: (value: unknown, routes: readonly string[]): readonly string[] => {
+    const names: unknown[] = Array.isArray(value) ? [...value] : [];
+    const isRoute = (name: unknown): name is string => routes.some((route) => route === name);
+    if (names.length === 0 || !names.every(isRoute)) throw new Error(`one or more of ${routes.join(", ")}`);
+    return names;
+  },
+};
+
 interface Option {
   readonly flag: string;
   /** The same as an environment variable, for an ENTRYPOINT that is fixed. */
@@ -77,7 +90,7 @@ const TABLE: readonly Option[] = [
     value: "N",
     help: "first port the server needs, 0-1024 (default: what sysctl.d asks for, else 80)",
     set: (options, value) => {
-      options.start = integer(value, 0, KERNEL_DEFAULT);
+      options.start = ACCEPTED.start(decimal(value));
     },
   },
   {
@@ -86,10 +99,7 @@ const TABLE: readonly Option[] = [
     value: "ROUTE,…",
     help: "try only these routes, in this order",
     set: (options, value, routes) => {
-      options.via = value.split(",").map((name) => {
-        if (!routes.includes(name)) throw new Error(`one or more of ${routes.join(", ")}`);
-        return name;
-      });
+      options.via = ACCEPTED.via(value.split(","), routes);
     },
   },
   {
@@ -119,7 +129,7 @@ const TABLE: readonly Option[] = [
     help: "how long a password prompt may stay open (default: 120)",
     of: ["start", "persist"],
     set: (options, value) => {
-      options.timeout = integer(value, 1, LONGEST_TIMEOUT);
+      options.timeout = ACCEPTED.timeout(decimal(value));
     },
   },
   {
@@ -190,9 +200,14 @@ const TABLE: readonly Option[] = [
   },
 ];
 
-function integer(text: string, low: number, high: number): number {
-  const value = /^(0|[1-9]\d{0,9})$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= low && value <= high)) throw new Error(`an integer from ${low} to ${high}`);
+/** An integer as people write one; NaN for what is none, such as "080" and "8e1". */
+function decimal(text: string): number {
+  return /^(0|[1-9]\d{0,9})$/.test(text) ? Number(text) : Number.NaN;
+}
+
+function integer(value: unknown, low: number, high: number): number {
+  const isGood = typeof value === "number" && Number.isInteger(value) && value >= low && value <= high;
+  if (!isGood) throw new Error(`an integer from ${low} to ${high}`);
   return value;
 }
 
@@ -258,11 +273,67 @@ function fromVariable(option: Option, value: string, options: Options, routes: r
 }
 
 function set(option: Option, name: string, value: string, options: Options, routes: readonly string[]): void {
+  accepting(name, value, () => option.set(options, value, routes));
+}
+
+/** Turns a sentence's middle that `action` throws into the failure. */
+function accepting<T>(name: string, value: unknown, action: () => T): T {
   try {
-    option.set(options, value, routes);
+    return action();
   } catch (error) {
-    throw new PortshimError("bad-usage", `${name} must be ${(error as Error).message}, not ${shown(value)}`);
+    throw new PortshimError(
+      "bad-usage",
+      `${name} must be ${printable((error as Error).message)}, not ${described(value)}`,
+    );
   }
+}
+
+/** What a program asked for, checked. */
+export interface Accepted {
+  readonly options: Options;
+  readonly signal: AbortSignal | undefined;
+  /** Says nothing where there is no logger. */
+  readonly log: Log;
+}
+
+/**
+ * Checks what a program gave for options, which may be anything; `routes` as for parse().
+ *
+ * Throws PortshimError `bad-usage`.
+ */
+export function accept(given: EnsureOptions, routes: readonly string[]): Accepted {
+  accepting("options", given, () => {
+    if (typeof given !== "object" || given === null) throw new Error("an object");
+  });
+  // Each is read once, and not again after it was checked.
+  const { start, via, timeout = DEFAULTS.timeout, signal, logger = () => {}, ...others } = given;
+  const [stray] = Object.keys(others);
+  if (stray !== undefined) {
+    throw new PortshimError(
+      "bad-usage",
+      `unknown option ${shown(stray)}; there are start, via, timeout, signal, logger`,
+    );
+  }
+  const options: Options = {
+    ...DEFAULTS,
+    start: start === undefined ? start : accepting("start", start, () => ACCEPTED.start(start)),
+    via: via === undefined ? via : accepting("via", via, () => ACCEPTED.via(via, routes)),
+    timeout: accepting("timeout", timeout, () => ACCEPTED.timeout(timeout)),
+  };
+  accepting("signal", signal, () => {
+    if (signal !== undefined && !isAbortSignal(signal)) throw new Error("an AbortSignal");
+  });
+  accepting("logger", logger, () => {
+    if (typeof logger !== "function") throw new Error("a function");
+  });
+  return { options, signal, log: logger };
+}
+
+/** By its shape: one of another realm (a test runner's, a polyfill's) is none of ours. */
+function isAbortSignal(value: Partial<AbortSignal> | null): boolean {
+  if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean") return false;
+  const { addEventListener, removeEventListener, throwIfAborted } = value;
+  return [addEventListener, removeEventListener, throwIfAborted].every((method) => typeof method === "function");
 }
 
 function unknown(word: string, rest: readonly string[], end: number, purpose: Purpose): PortshimError {
@@ -277,6 +348,19 @@ function unknown(word: string, rest: readonly string[], end: number, purpose: Pu
 
 function shown(word: string): string {
   return `"${printable(word)}"`;
+}
+
+/** Any value in a sentence; of a list the elements, of an object no more than that it is one. */
+function described(value: unknown): string {
+  if (Array.isArray(value)) return printable(`[${value.slice(0, 10).map(plainly).join(", ")}]`);
+  return plainly(value);
+}
+
+function plainly(value: unknown): string {
+  if (typeof value === "string") return shown(value);
+  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  return printable(String(value));
 }
 
 function splitOnce(text: string, separator: string): [string, string | undefined] {

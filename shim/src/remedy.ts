@@ -57,7 +57,9 @@ export function keep({ place, bridge, network, wanted }: Facts): string {
   const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
   if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
   if (place.hostRoot !== undefined && network === "hosts") {
-    return wanted.by === "--start" ? `portshim persist --start=${wanted.value}` : "portshim persist";
+    // What a file asks for, or nobody, is found again.
+    const asked = wanted.by !== undefined && !wanted.fromFile;
+    return asked ? `portshim persist --start=${wanted.value}` : "portshim persist";
   }
   const command = tee(wanted.value);
   return isLocal(bridge) ? command : `${command}    (on the host)`;

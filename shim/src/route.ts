@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import type { Ending } from "./child.js";
+import type { RouteName } from "./contract.js";
 import * as elevation from "./elevation.js";
 import { answerOf, type Elevation, lacks, no, reach, runOnHost, type Verdict, yes } from "./elevation.js";
 import type { Facts } from "./facts.js";
@@ -10,7 +11,7 @@ import { FILE, liveThreshold, NAME } from "./threshold.js";
 
 /** One way to let the server have its port. */
 export interface Route {
-  readonly name: string;
+  readonly name: RouteName;
   /** One line for --help. */
   readonly what: string;
   /** Tried only where --via names it. */

@@ -4,7 +4,7 @@ import type { Resolution } from "./sysctl.js";
 export interface Wanted {
   /** 0–65535. */
   readonly value: number;
-  /** For a sentence: "/etc/sysctl.d/80-web.conf:1" or "--start"; undefined: nobody asked, 80 is the default. */
+  /** For a sentence: "/etc/sysctl.d/80-web.conf:1", "--start", "this server"; undefined: nobody asked, it is 80. */
   readonly by: string | undefined;
   /** It was asked for in a sysctl.d file that was never applied here. */
   readonly fromFile: boolean;
@@ -14,11 +14,16 @@ export interface Wanted {
 const WEB = 80;
 
 /**
- * The threshold that is wanted: `start` (from --start or PORTSHIM_START), else what the sysctl.d files here declare,
- * else the host's, else 80.
+ * The threshold that is wanted: `start`, which `asker` asks for (--start or PORTSHIM_START, or a program), else what
+ * the sysctl.d files here declare, else the host's, else 80.
  */
-export function wanted(start: number | undefined, here: Resolution, host: Resolution | undefined): Wanted {
-  if (start !== undefined) return { value: start, by: "--start", fromFile: false };
+export function wanted(
+  start: number | undefined,
+  here: Resolution,
+  host: Resolution | undefined,
+  asker = "--start",
+): Wanted {
+  if (start !== undefined) return { value: start, by: asker, fromFile: false };
   const declared = here.declared ?? host?.declared;
   if (declared?.value === undefined) return { value: WEB, by: undefined, fromFile: false };
   return { value: declared.value, by: `${declared.file}:${declared.line}`, fromFile: true };

@@ -1,0 +1,26 @@
+import type { Done, EnsureOptions } from "./contract.js";
+import { ensure } from "./ensure.js";
+import { accept } from "./options.js";
+import { ROUTES } from "./route.js";
+
+export type { Done, EnsureOptions, Level, Log, RouteName } from "./contract.js";
+export { type FailureCode, PortshimError } from "./failure.js";
+
+/**
+ * Makes sure that this process may bind ports from `options.start` up, asking the host where it has to: what a server
+ * calls where listening was refused with EACCES. Resolves to what was done; nothing of it stays behind in the process.
+ * Calls at the same time, in this process or another of the same network namespace, make one prompt.
+ *
+ * Rejects with a PortshimError where it cannot be done (`bad-usage` where the options are wrong), and with the reason
+ * of `options.signal` once that aborts. It never throws at once, and never writes to the terminal. Of the PORTSHIM_
+ * variables it reads PORTSHIM_BRIDGE alone.
+ */
+export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
+  const accepted = accept(
+    options,
+    ROUTES.map(({ name }) => name),
+  );
+  const { signal, log } = accepted;
+  signal?.throwIfAborted();
+  return ensure({ options: accepted.options, asker: "this server", drop: undefined, env: process.env, log, signal });
+}

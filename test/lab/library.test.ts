@@ -1,0 +1,228 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import * as assert from "uvu/assert";
+import { suite } from "../suite.js";
+import { type Agent, setPassword, startAgent } from "./agent.js";
+import { type Lab, type Running, startLab } from "./lab.js";
+
+const test = suite("the library, in a toolbox", "lab", "nodes");
+
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
+const PASSWORD = "correct horse";
+
+let lab: Lab;
+let agent: Agent | undefined;
+let repository: string;
+
+test.before(async () => {
+  lab = await startLab();
+  await lab.installShim();
+  await setPassword(lab, PASSWORD);
+  repository = `/run/host${lab.repository}`;
+});
+test.after(() => lab.stop());
+test.before.each(async () => {
+  await lab.setThreshold(1024);
+});
+test.after.each(async () => {
+  await agent?.stop();
+  agent = undefined;
+});
+
+/** Starts the application on the example framework. */
+function app(): Promise<Running> {
+  return lab.spawn("toolbox", ["node", `${repository}/test/fixture/app.js`]);
+}
+
+/** Runs a program that finds portshim as every package of the workspace does; it prints JSON. */
+async function program(source: string): Promise<unknown> {
+  const run = await lab.inToolbox(["node", "-e", source], { cwd: repository, timeout: 60_000 });
+  assert.equal([run.status, run.stderr], [0, ""]);
+  return JSON.parse(run.stdout);
+}
+
+/** What portshim's command line says when it fails. */
+async function commandLine(): Promise<string> {
+  const run = await lab.inToolbox(["portshim", "--quiet", "--start=80", "--", "true"]);
+  assert.is(run.status, 125);
+  return run.stderr;
+}
+
+/** The host's processes that belong to an open prompt. */
+async function prompt(): Promise<string> {
+  return (await lab.asHost(["ps", "-C", "pkexec,flatpak-spawn", "-o", "pid=,comm="])).stdout;
+}
+
+async function gone(): Promise<void> {
+  const deadline = Date.now() + 1000;
+  while ((await prompt()) !== "") {
+    if (Date.now() > deadline) assert.is(await prompt(), "", "the prompt outlived the call by a second");
+    await sleep(20);
+  }
+}
+
+test("a framework's application serves on port 80 after one prompt; started again it asks nobody", async () => {
+  await lab.polkit("YES");
+  const prompts = (await lab.prompts()).length;
+  const first = await app();
+  await first.waitFor(/serving on 80/);
+  assert.equal(await lab.fetch(80, "/hello"), { status: 200, body: `Hello from ${first.pid}\n` });
+  assert.equal([(await lab.prompts()).slice(prompts), await lab.threshold()], [[ASKED], 80]);
+  assert.is(
+    first.stderr,
+    `[web] this server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (${NAME}).
+[web] About to run as root on the host (you may be asked for a password):
+[web]     /usr/bin/pkexec ${ASKED}
+[web] Done: ports from 80 up may be bound until the host restarts. To keep it:
+[web]     portshim persist --start=80
+[web] serving on 80
+`,
+  );
+  await first.kill();
+  assert.is((await first.exited).status, 0);
+
+  const calls = await lab.hostCalls();
+  const second = await app();
+  await second.waitFor(/serving on 80/);
+  await second.kill();
+  assert.equal([(await second.exited).stderr, await lab.hostCalls()], ["[web] serving on 80\n", calls]);
+});
+
+test("already, and the host is not asked", async () => {
+  await lab.setThreshold(80);
+  const calls = await lab.hostCalls();
+  const source = 'require("portshim").ensurePorts({ start: 80 }).then((done) => console.log(JSON.stringify(done)))';
+  assert.is(await program(source), "already");
+  assert.is(await lab.hostCalls(), calls);
+});
+
+test("polkit says no: the sentence of the command line, and nothing changed", async () => {
+  await lab.polkit("NO");
+  const failure = (await program(`
+    require("portshim").ensurePorts({ start: 80 }).catch(({ code, message, remedy, isRefusal }) =>
+      console.log(JSON.stringify({ code, message, remedy, isRefusal })));
+  `)) as Record<string, unknown>;
+  assert.equal([failure.code, failure.isRefusal, await lab.threshold()], ["refused", true, 1024]);
+  // The command line alone says more: of its own exit status, and what ran as root, which a logger would have got.
+  const said = await commandLine();
+  assert.ok(said.includes(`portshim: ${failure.message}\n${failure.remedy}\n(A systemd unit`), said);
+
+  const run = await (await app()).exited;
+  assert.is(run.status, 125);
+  const lines = `${failure.message}\n${failure.remedy}`.replace(/^/gm, "[web] ");
+  assert.ok(run.stderr.endsWith(`\n${lines}\n`), run.stderr);
+});
+
+test("twenty calls in one process: one question, and nothing stays behind", async () => {
+  await lab.polkit("YES");
+  const prompts = (await lab.prompts()).length;
+  const outcome = await program(`
+    const { getEventListeners } = require("node:events");
+    const { ensurePorts } = require("portshim");
+    const { signal } = new AbortController();
+    // Node itself opens it when a socket ends.
+    process.stderr;
+    const before = process.getActiveResourcesInfo();
+    const calls = Array.from({ length: 20 }, () => ensurePorts({ start: 80, signal }));
+    Promise.all(calls).then(async (all) => {
+      // libuv closes what was closed at the end of the loop's round.
+      for (let round = 0; round < 2; round++) await new Promise(setImmediate);
+      const left = getEventListeners(signal, "abort").length;
+      console.log(JSON.stringify([all.sort(), left, before, process.getActiveResourcesInfo()]));
+    });
+  `);
+  const [all, listeners, before, after] = outcome as unknown[];
+  assert.equal([all, listeners], [[...Array(19).fill("already"), "pkexec"], 0]);
+  assert.equal(after, before);
+  assert.equal((await lab.prompts()).slice(prompts), [ASKED]);
+});
+
+test("aborted while a password prompt is open: it goes, and the next call can ask", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  agent = await startAgent(lab);
+  const source = `
+    const { ensurePorts } = require("portshim");
+    const stop = new AbortController();
+    process.once("SIGUSR2", () => stop.abort(new Error("enough")));
+    ensurePorts({ start: 80, signal: stop.signal }).catch(async ({ message }) => {
+      console.log(message);
+      process.once("SIGUSR2", async () => console.log(await ensurePorts({ start: 80 })));
+    });
+  `;
+  // A handler alone does not keep it alive.
+  const waiting = `${source}; const alive = setInterval(() => {}, 1000); setTimeout(() => process.exit(1), 60000);`;
+  const running = await lab.spawn("toolbox", ["node", "-e", waiting], { cwd: repository });
+  await agent.asked();
+  assert.is.not(await prompt(), "");
+  const started = Date.now();
+  await running.kill("SIGUSR2");
+  await running.waitFor(/^enough\n/);
+  assert.ok(Date.now() - started < 1000, `${Date.now() - started} ms`);
+  await gone();
+  assert.is(await lab.threshold(), 1024);
+  // pkttyagent cannot ask for a second one.
+  await lab.polkit("YES");
+  await running.kill("SIGUSR2");
+  await running.waitFor(/^enough\npkexec\n/);
+  await running.kill("SIGKILL");
+  assert.is(running.stderr, "");
+});
+
+test("a framework that is stopped while the prompt is open", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  agent = await startAgent(lab);
+  const running = await app();
+  await agent.asked();
+  await running.kill("SIGTERM");
+  const run = await running.exited;
+  assert.is(run.status, 1);
+  assert.ok(run.stderr.endsWith("[web] stopped before it could serve\n"), run.stderr);
+  await gone();
+});
+
+test("out of time: the prompt goes, and it says so", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  agent = await startAgent(lab);
+  const [code, message] = (await program(`
+    require("portshim").ensurePorts({ start: 80, timeout: 2 }).catch(({ code, message }) =>
+      console.log(JSON.stringify([code, message])));
+  `)) as string[];
+  assert.equal([code, message], ["timed-out", "nobody answered the host's password prompt within 2 seconds"]);
+  await gone();
+});
+
+/** Prints what a call rejected with that is aborted between the facts and the lock. */
+const ABORTED_BEFORE_LOCK = `
+  const stop = new AbortController();
+  const logger = (level) => level === "info" && stop.abort("enough");
+  require("portshim").ensurePorts({ start: 80, signal: stop.signal, logger }).catch((reason) =>
+    console.log(JSON.stringify(reason)));
+`;
+
+test("aborted as the lock is taken: nothing is asked, and the lock is free again", async () => {
+  await lab.polkit("YES");
+  const prompts = (await lab.prompts()).length;
+  // A lock that was kept would keep the program from ending.
+  assert.is(await program(ABORTED_BEFORE_LOCK), "enough");
+  assert.equal([(await lab.prompts()).length, await lab.threshold()], [prompts, 1024]);
+});
+
+test("what waits for another's prompt can be aborted, and gives its reason", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  agent = await startAgent(lab);
+  const holder = await lab.spawn("toolbox", ["portshim", "--start=80", "--", "true"]);
+  await agent.asked();
+  const source = `
+    const signal = AbortSignal.timeout(1000);
+    require("portshim").ensurePorts({ start: 80, signal }).catch(({ name }) => console.log(JSON.stringify(name)));
+  `;
+  assert.is(await program(source), "TimeoutError");
+  assert.is(await program(ABORTED_BEFORE_LOCK), "enough");
+  // The other's prompt is none of its business.
+  assert.is.not(await prompt(), "");
+  await holder.kill();
+  await holder.exited;
+  await gone();
+});
+
+test.run();
