@@ -74,7 +74,8 @@ export const sudo: Elevation = {
   command: (argv) => [SUDO, "-n", ...argv],
   async run(facts, argv, timeout, _isMute, signal) {
     const ending = await runOnHost(facts, [SUDO, "-n", ...argv], timeout, signal);
-    if (ending.status !== 0) throw new PortshimError("refused", answerOf(ending));
+    // sudo's own no; else the program has failed.
+    if (ending.status !== 0 && /^sudo:/m.test(ending.stderr)) throw new PortshimError("refused", answerOf(ending));
     return ending;
   },
 };

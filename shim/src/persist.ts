@@ -92,7 +92,8 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   if (reason !== undefined) throw new PortshimError("no-persist", reason);
   const work = options.remove ? removal(root) : keeping(facts.wanted.value);
   const settled = options.remove ? nothingToRemove(root) : nothingToKeep(facts, root);
-  if (!options.remove) for (const warning of warnings(facts, root, work)) log("notice", warning);
+  const winner = options.remove ? undefined : stronger(facts, root, work);
+  if (winner) log("notice", wins(winner, work));
   if (settled !== undefined) {
     log("info", settled);
     return STATUS.said;
@@ -120,7 +121,7 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   }
   signal.throwIfAborted();
   if (!isIn(root, work)) throw new PortshimError("persist-failed", "the host said yes, but nothing changed");
-  log("info", done(work));
+  log("info", done(work, winner === undefined));
   return STATUS.said;
 }
 
@@ -182,14 +183,15 @@ function nothingToKeep({ wanted, threshold }: Facts, root: string): string | und
   return `Nothing to do: ports from ${wanted.value} up may be bound, also after a restart (${located(declared)}).`;
 }
 
-/** Other files of the host's that would have the last word after a restart. */
-function warnings({ wanted }: Facts, root: string, { text }: Work): string[] {
+/** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
+function stronger({ wanted }: Facts, root: string, { text }: Work): Assignment | undefined {
   const { declared, refused } = resolve(root, new Map([[DROP_IN, text]]));
   const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(`/${DROP_IN}`));
-  if (!winner || (winner.value !== undefined && winner.value <= wanted.value)) return [];
-  return [
-    `${located(winner)} wins over /${DROP_IN}, with "${printable(winner.text)}": after the host's next restart that would count. Take that line away to keep ${wanted.value}.`,
-  ];
+  return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
+}
+
+function wins(winner: Assignment, { value }: Work): string {
+  return `${located(winner)} wins over /${DROP_IN}, with "${printable(winner.text)}": after the host's next restart that would count. Take that line away to keep ${value}.`;
 }
 
 function located({ file, line }: Assignment): string {
@@ -223,7 +225,8 @@ function aboutToWrite({ text, value }: Work): string {
   return `About to write this on the host, as /${DROP_IN}:\n${text.trimEnd().replace(/^/gm, "    ")}`;
 }
 
-function done({ text, value }: Work): string {
+function done({ text, value }: Work, isKept: boolean): string {
   if (text === undefined) return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
-  return `Done: ports from ${value} up may be bound, also after a restart. To undo it:\n    portshim persist --remove`;
+  const until = isKept ? "also after a restart" : "until the host restarts";
+  return `Done: ports from ${value} up may be bound, ${until}. To undo it:\n    portshim persist --remove`;
 }

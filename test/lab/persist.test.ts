@@ -123,6 +123,9 @@ test("a file of the host's that would win is named, with its line", async () => 
   await lab.removeFile("host", "/etc/sysctl.d/99-admin.conf");
   const warning = `portshim: /run/host/etc/sysctl.d/99-admin.conf:2 wins over ${FILE}, with "1000": after the host's next restart that would count. Take that line away to keep 80.\n`;
   assert.ok(run.stderr.startsWith(warning), run.stderr);
+  const end =
+    "Done: ports from 80 up may be bound, until the host restarts. To undo it:\n    portshim persist --remove\n";
+  assert.ok(run.stderr.endsWith(end), run.stderr);
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)]);
   assert.is(again.stderr, `${warning}portshim: Nothing to do: the host has ${FILE}.\n`);
   assert.is(restarted, 1000);
@@ -231,6 +234,11 @@ test("--via=sudo, where it asks for no password", async () => {
   assert.is(refused.status, 125);
   assert.match(refused.stderr, `the host refused to set ${NAME}: sudo: `);
   await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /bin/sh\n`, 0o440);
+  await lab.asHost(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/etc/sysctl.d"]);
+  const failed = await persist("--via=sudo");
+  await lab.asHost(["umount", "/etc/sysctl.d"]);
+  assert.equal([failed.status, await lab.threshold()], [125, 1024]);
+  assert.match(failed.stderr, "could not be changed: mktemp: ");
   const run = await persist("--via=sudo");
   await lab.removeFile("host", "/etc/sudoers.d/test");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
@@ -322,7 +330,8 @@ for (const [name, mount, answer] of [
     const before = await listed();
     const run = await persist();
     const after = await listed();
-    await lab.asHost(["umount", "/etc/sysctl.d"]);
+    const umounted = await lab.asHost(["umount", "/etc/sysctl.d"]);
+    assert.is(umounted.status, 0, umounted.stderr);
     assert.is(run.status, 125);
     const sentence = /^portshim: the host's \/etc\/sysctl\.d\/90-portshim\.conf could not be changed: (.*)$/m.exec(
       run.stderr,
@@ -332,6 +341,19 @@ for (const [name, mount, answer] of [
     assert.equal([after, await lab.threshold()], [before, 1024]);
   });
 }
+
+test("--remove from a read-only /etc: a sentence, and the threshold stays", async () => {
+  await persist();
+  await lab.asHost(["sh", "-c", "mount --bind /etc/sysctl.d /etc/sysctl.d && mount -o remount,bind,ro /etc/sysctl.d"]);
+  const run = await persist("--remove");
+  await lab.asHost(["umount", "/etc/sysctl.d"]);
+  assert.equal([run.status, await lab.threshold(), await written()], [125, 80, text(80)]);
+  assert.match(run.stderr, /could not be changed: rm: cannot remove .*: Read-only file system\n/);
+  assert.ok(
+    run.stderr.endsWith(`Run this on the host:\n    sudo rm ${FILE} && sudo sysctl -w ${NAME}=1024\n`),
+    run.stderr,
+  );
+});
 
 test("a host that says yes and does nothing is not believed", async () => {
   // A stand-in: no real host lies. It answers the first question as flatpak-spawn does, and the second with "done".
