@@ -89,13 +89,6 @@ portshim_say() {
 	printf 'portshim: %s\n' "$1" >&2
 }
 
-# die: ends as the signal would have ended us; as pid 1, where the kernel spares us, with its status.
-portshim_die() {
-	trap - HUP INT QUIT TERM
-	kill -s "$portshim_signal" $$
-	case $portshim_signal in HUP) exit 129 ;; INT) exit 130 ;; QUIT) exit 131 ;; *) exit 143 ;; esac
-}
-
 # ask_drop ARGUMENT…: sets portshim_home and portshim_drop, a word a line, to what makes us the user that --user names.
 # Becomes the helper where that has to do it.
 portshim_ask_drop() {

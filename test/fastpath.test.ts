@@ -79,7 +79,9 @@ class Stage {
 
   /** Whether the stub started the command without asking the helper. */
   async skips(shell: Shell, { tree, live, argv, env }: Start): Promise<boolean> {
-    const variables = Object.entries({ PATH: this.#path, ...env }).map(([name, value]) => word(`${name}=${value}`));
+    const variables = Object.entries({ PATH: this.#path, HOME: "/", ...env }).map(([name, value]) =>
+      word(`${name}=${value}`),
+    );
     const program = SHELLS[shell].program.replace(/^\w+/, (name) => which(name) as string);
     const uproot = plant(tree, this.namespace.root);
     // No more than a container that sees no host has it.
@@ -465,6 +467,10 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ["a glob that ends with a dot", { tree: web("net.ipv4.ip_unprivileged_port_s*t. = 70") }],
   ["a backslash in a glob", { tree: web("net.ipv4.ip_unpriv*\\start = 70") }],
   ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${NAME} = 70`)] }],
+  ["a comment behind the value", { tree: web(`${NAME} = 0 # was ${NAME} = 80`) }],
+  ["half the name behind the value", { tree: web(`${NAME} = 70 ged_port_start=80`) }],
+  ["the name behind a glob's value", { tree: web(`net.ipv4.ip_unprivileged_port_star* = 70 ${NAME} = 80`) }],
+  ["half the name behind a glob's value", { tree: web("net.ipv4.ip_unprivileged_port_star* = 70 ged_port_start=80") }],
   ["a NUL before it", { tree: web(`#\0${NAME} = 70`) }],
   ["a CR before it", { tree: web(`#\r${NAME} = 70`) }],
   [

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -37,6 +38,16 @@ test("ufw, by its file", async () => {
     assert.is(await hostWith({ "etc/ufw/ufw.conf": text }), undefined);
 });
 
+test("a fifo where a file should be is no firewall, and does not hold portshim up", async () => {
+  const { place } = inToolbox();
+  const root = mkdtempSync(join(tmpdir(), "portshim-firewall-"));
+  mkdirSync(join(root, "etc/ufw"), { recursive: true });
+  assert.is(spawnSync("mkfifo", [join(root, "etc/ufw/ufw.conf")]).status, 0);
+  const found = await findFirewall(inToolbox({ place: { ...place, hostRoot: root } }), 80);
+  rmSync(root, { recursive: true });
+  assert.is(found, undefined);
+});
+
 test("none: nothing is said", async () => assert.is(await hostWith({}), undefined));
 
 test("where the network is not the host's, or its files are not seen, nothing is said", async () => {
@@ -66,6 +77,25 @@ const cases: [name: string, ruleset: unknown[], drops: boolean][] = [
   ["all but the port is accepted", [input, rule(port(80, "!="), ACCEPT)], true],
   ["by UDP alone", [input, rule(port(80, "==", "udp"), ACCEPT)], true],
   ["in another table", [input, { rule: { ...rule(port(80), ACCEPT).rule, table: "other" } }], true],
+  [
+    "accepted in a chain for what goes out",
+    [
+      input,
+      { chain: { ...input.chain, name: "out", hook: "output", policy: "accept" } },
+      { rule: { ...rule(port(80), ACCEPT).rule, chain: "out" } },
+    ],
+    true,
+  ],
+  [
+    "accepted in a chain that may be jumped to",
+    [
+      input,
+      { chain: { family: "inet", table: "t", name: "web" } },
+      { rule: { ...rule(port(80), ACCEPT).rule, chain: "web" } },
+    ],
+    false,
+  ],
+  ["rules with nothing in them", [input, rule(port(null), ACCEPT), rule(port({ set: [null] }), ACCEPT), rule()], true],
   ["what is no ruleset", [null, 1, "x", {}, { chain: null }, { rule: {} }, { rule: null }], false],
 ];
 for (const [name, ruleset, drops] of cases) {

@@ -1,18 +1,25 @@
 // Takes the lock as told by its standard input and says what came of it, a line each. With the argument `cluster` two
-// workers do so; with any other it squats on the lock's name as a stranger would.
+// workers do so; with `work` and milliseconds of patience it says when its turn has come; with any other it squats on the lock's name as a stranger would.
 import cluster from "node:cluster";
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
-import { type Lock, NAME, take } from "../shim/lib/lock.js";
+import { exclusively, type Lock, NAME, take } from "../shim/lib/lock.js";
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-const STRANGERS: Record<string, string> = { silent: "", chatty: "hello\n", endless: "x".repeat(100_000) };
+const STRANGERS: Record<string, string> = {
+  silent: "",
+  chatty: "hello\n",
+  endless: "x".repeat(100_000),
+  polite: "portshim\n",
+  hasty: "",
+};
 
 function squat(kind: string): void {
   createServer((socket) => {
     socket.on("error", () => {});
-    socket.write(STRANGERS[kind] ?? "");
+    if (kind === "hasty") socket.destroy();
+    else socket.write(STRANGERS[kind] ?? "");
   }).listen(NAME, () => say("squatting"));
 }
 
@@ -28,10 +35,13 @@ async function tryIt(): Promise<void> {
   say("lock");
 }
 
-const [kind] = process.argv.slice(2);
+const [kind, patience] = process.argv.slice(2);
 if (kind === "cluster" && cluster.isPrimary) {
   cluster.setupPrimary({ args: [] });
   for (let worker = 0; worker < 2; worker++) cluster.fork();
+} else if (kind === "work") {
+  const work = async () => void say("worked");
+  exclusively(work, () => undefined, { patience: Number(patience) }).catch((error) => say(`${error}`));
 } else if (kind !== undefined) squat(kind);
 else {
   createInterface({ input: process.stdin }).on("line", (line) => {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { NAME } from "../shim/lib/lock.js";
 import { NODE_VERSIONS, node, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
@@ -116,6 +117,40 @@ for (const stranger of ["silent", "chatty", "endless"]) {
     const seconds = Number(process.hrtime.bigint() - started) / 1e9;
     // Two seconds of patience, and a Node's start on a busy machine.
     assert.ok(seconds < 4, `${seconds} s`);
+  });
+}
+
+/** Takes the name and does not listen, which Node cannot do. */
+const UNLISTENING = `
+  socket(my $s, 1, 1, 0) or die; bind($s, pack("S a*", 1, $ARGV[0])) or die "bind: $!";
+  $| = 1; print "squatting\\n"; sleep 60;`;
+
+for (const kind of ["unlistening", "hasty", "polite", "silent"]) {
+  test(`who sits on the name as one who is ${kind} does not keep anybody from working`, async () => {
+    const squatter =
+      kind === "unlistening"
+        ? spawn(
+            "nsenter",
+            [
+              "--target",
+              String(keeper.pid),
+              "--net",
+              "perl",
+              "-e",
+              `$ARGV[0] =~ s/^@/\\0/; ${UNLISTENING}`,
+              NAME.replace("\0", "@"),
+            ],
+            {
+              stdio: ["ignore", "pipe", "inherit"],
+            },
+          )
+        : taker(keeper, 26, kind).child;
+    children.push(squatter);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const began = Date.now();
+    const worker = taker(keeper, 26, "work", "1500");
+    assert.is(await worker.says(), "worked");
+    assert.ok(Date.now() - began < 6000, `${Date.now() - began} ms`);
   });
 }
 

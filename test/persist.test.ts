@@ -8,8 +8,12 @@ const test = suite("persist");
 const ELSEWHERE = "it works on the host itself, in a toolbox and in a distrobox";
 
 for (const [name, facts, reason] of [
-  ["a toolbox", inToolbox(), undefined],
   ["the host itself", onHost(), undefined],
+  [
+    "a toolbox that does not see the host's files",
+    inToolbox({ place: { ...inToolbox().place, hostRoot: "/nonexistent" } }),
+    "the host's /etc/sysctl.d cannot be read from here",
+  ],
   ["a container", inPodman(), `this is a rootless podman container; ${ELSEWHERE}`],
   [
     "a toolbox with its own network",

@@ -70,7 +70,7 @@ test("how to keep it", () => {
 test("what portshim persist could not do, by hand", () => {
   const write = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
   assert.is(keepByHand(80), `Run this on the host:\n    ${write}`);
-  const remove = `sudo rm /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
+  const remove = `sudo rm -f /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
   assert.is(removeByHand(80), `Run this on the host:\n    ${remove}`);
 });
 

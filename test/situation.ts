@@ -23,6 +23,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     place: TOOLBOX,
     declaredHere: { declared, refused: [] },
     declaredOnHost: NOTHING,
+    afterRestart: NOTHING,
     writable: false,
     drop: undefined,
     mayBind: false,
@@ -48,7 +49,7 @@ export function inPodman(different: Partial<Facts> = {}): Facts {
     sharesNetwork: false,
     keeper: "podman",
   };
-  return inToolbox({ place, ...different });
+  return inToolbox({ place, afterRestart: undefined, ...different });
 }
 
 /** The same on the host itself. */
@@ -61,5 +62,7 @@ export function onHost(different: Partial<Facts> = {}): Facts {
     isHost: "yes",
     hostRoot: "/",
   };
-  return inToolbox({ place, bridge: findBridge(place, {}), declaredOnHost: undefined, ...different });
+  const { declaredHere } = inToolbox(different);
+  const here = { place, bridge: findBridge(place, {}), declaredOnHost: undefined, afterRestart: declaredHere };
+  return inToolbox({ ...here, ...different });
 }

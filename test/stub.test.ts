@@ -242,6 +242,27 @@ for (const [name, shell] of Object.entries(SHELLS)) {
   });
 }
 
+test("what was asked for and could not be written is a failure; a reader that has read enough is none", () => {
+  const run = (script: string) =>
+    inNamespace(["/bin/sh", "-c", script.replaceAll("$1", "$0"), STUB], { threshold: 80 });
+  for (const argv of ["check --start=80 --json", "--help", "--dry-run --start=80"]) {
+    const full = run(`"$1" ${argv} >/dev/full`);
+    assert.is(full.status, 125, argv);
+    assert.match(full.stderr, /^portshim: the output could not be written: ENOSPC: no space left on device, write\n$/);
+  }
+  const closed = run('exec 3>&1; { "$1" check --start=80; echo "$?" >&3; } | true');
+  assert.equal([closed.stdout, closed.stderr], ["0\n", ""]);
+});
+
+test("check refuses the variables that a start would", () => {
+  for (const variables of [{ PORTSHIM_TIMEOUT: "0" }, { PORTSHIM_OPTIONAL: "yes" }, { PORTSHIM_START: "http" }]) {
+    const env = { PATH: pathWith(26), ...variables };
+    const run = inNamespace([STUB, "check"], { threshold: 80, env });
+    assert.equal([run.status, run.stdout], [125, ""]);
+    assert.match(run.stderr, /^portshim: PORTSHIM_[A-Z]+ must be .*\n$/);
+  }
+});
+
 test("without the stub the statuses are the same", () => {
   const main = join(STUB, "..", "lib", "main.js");
   const statusOf = (threshold: number, ordinary: boolean, ...argv: string[]) =>

@@ -397,13 +397,23 @@ export function growTame(random: Random, values: readonly string[], trap: string
 
   const left = random.chance(0.6) ? key(random, 1) : random.pick(PLAIN_KEYS);
   const sign = random.pick(BLANKS) + random.pick(["=", "=", "="]) + random.pick(BLANKS);
-  const pieces = [random.pick(["", "-", " ", "\t"]) + left + sign + trap + end(random, 1)];
+  const pieces = [random.pick(["", "-", " ", "\t"]) + left + sign + trap + behind(random) + end(random, 1)];
   if (random.chance(0.3)) pieces.unshift(line(random, 0.5) + end(random, 2));
   const path = somewhere(random, 0.5);
   const target = "etc/sysctl.d/README";
   if (random.chance(0.15)) entries.set(path, { path, link: `/${target}` }).set(target, { path: target, pieces });
   else entries.set(path, { path, pieces });
   return [...entries.values()];
+}
+
+/** What may stand behind a value: the kernel takes no notice of it after a blank. */
+function behind(random: Random): string {
+  if (random.chance(0.7)) return "";
+  return (
+    random.pick([" ", "\t", " # ", " ; was "]) +
+    random.pick([NAME, NAME.slice(20), "x"]) +
+    random.pick([" = 80", "=80", ""])
+  );
 }
 
 function body(random: Random, wild: number, longest: number): Omit<Entry, "path"> {

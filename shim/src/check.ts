@@ -2,6 +2,8 @@ import type { Call, Command } from "./command.js";
 import { dropFor, preview } from "./ensure.js";
 import { type Findings, find } from "./findings.js";
 import type { Lifetime } from "./lifetime.js";
+import { parse } from "./options.js";
+import { routeNames } from "./route.js";
 import { STATUS } from "./status.js";
 import { commandLine, printable } from "./text.js";
 import { KERNEL_DEFAULT, NAME } from "./threshold.js";
@@ -17,6 +19,8 @@ export const check: Command = {
 };
 
 async function run({ options, env, log, signal, print }: Call): Promise<number> {
+  // A start heeds more variables than we do, and refuses those that are no good.
+  parse(["--dry-run"], env, routeNames());
   const drop = dropFor(options);
   const { facts, plan } = await preview({ options, drop, env, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);
@@ -122,7 +126,7 @@ function thresholdLine(threshold: number | null): string {
 function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Findings): string[] {
   if (verdict === "impossible" || lasts === "none")
     return ["No route can be taken from here.", ...(remedy ?? "").split("\n")];
-  const lasting = lasts === "kept" ? `also after a restart (${printable(keptBy ?? "")})` : LASTING[lasts];
+  const lasting = lasts === "kept" ? `also after a restart (${keptBy})` : LASTING[lasts];
   const keeping = keep === null ? [] : ["To keep it:", `    ${keep}`];
   if (verdict === "nothing-to-do") {
     return [`Nothing has to be done: ports from ${wanted.value} up may be bound ${lasting}.`, ...keeping];

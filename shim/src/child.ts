@@ -7,7 +7,7 @@ import { findSetpriv } from "./setpriv.js";
 export interface Ending {
   /** Its exit status; 128+N where signal N ended it, 127 where it could not be started. */
   readonly status: number;
-  /** The start of what it wrote, UTF-8; at most 64 KiB of each is kept. */
+  /** The start of what it wrote, UTF-8. */
   readonly stdout: string;
   readonly stderr: string;
   /** It was stopped because its time was over. */
@@ -31,6 +31,8 @@ export interface Conditions {
   readonly identity?: Identity | undefined;
   /** Have it die when we do, even of KILL, where util-linux's setpriv is there to ask the kernel for that. */
   readonly dieWithUs?: boolean;
+  /** Most bytes kept of either stream; default: 64 KiB. */
+  readonly most?: number;
 }
 
 /** Most bytes kept of either stream: what the other side answers is not trusted to be short. */
@@ -47,7 +49,7 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
 export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  const { timeout, signal, identity } = conditions;
+  const { timeout, signal, identity, most = MOST_OUTPUT } = conditions;
   const [program = "", ...rest] = conditions.dieWithUs ? [...tied(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
@@ -87,8 +89,8 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     for (const name of ["stdout", "stderr"] as const) {
       let kept = 0;
       child[name]?.on("data", (chunk: Buffer) => {
-        output[name].push(chunk.subarray(0, MOST_OUTPUT - kept));
-        kept = Math.min(MOST_OUTPUT, kept + chunk.length);
+        output[name].push(chunk.subarray(0, most - kept));
+        kept = Math.min(most, kept + chunk.length);
       });
     }
     child.on("error", (error) => end(127, error.message));

@@ -7,7 +7,7 @@ import { NAME } from "./threshold.js";
 export const DROP_IN = "etc/sysctl.d/90-portshim.conf";
 
 /** By its first words we know our own file again. */
-const MARK = "# Written by portshim persist";
+export const MARK = "# Written by portshim persist";
 
 /** The drop-in's text; `value` is the threshold, or what stands for it in a script. */
 export function dropIn(value: string): string {

@@ -2,7 +2,7 @@ import type { Done, Log } from "./contract.js";
 import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { exclusively } from "./lock.js";
+import { exclusively, type Waiting } from "./lock.js";
 import type { Options } from "./options.js";
 import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
 import { nextStep } from "./remedy.js";
@@ -74,7 +74,12 @@ export async function ensure(task: Task): Promise<Done> {
 function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
   const work = () => carryOut(step, facts, task);
   const isDone = () => (isSatisfied(liveThreshold(), facts.wanted.value) ? ("already" as const) : undefined);
-  return step.route.asksSomebody ? exclusively(work, isDone, task.signal) : work();
+  return step.route.asksSomebody ? exclusively(work, isDone, waiting(task)) : work();
+}
+
+/** Another's prompt stays open as long as ours would; then it tells of a refusal, which takes a second. */
+export function waiting({ options, signal }: Pick<Task, "options" | "signal">): Waiting {
+  return { signal, patience: options.timeout * 1000 + 2000 };
 }
 
 async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {

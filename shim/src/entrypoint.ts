@@ -11,7 +11,7 @@ import { commandHelp, help, type Invocation, type Options, parse } from "./optio
 import { watchParent } from "./parent.js";
 import { isSatisfied } from "./plan.js";
 import * as report from "./report.js";
-import { ROUTES } from "./route.js";
+import { ROUTES, routeNames } from "./route.js";
 import { outward, STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
 import { liveThreshold } from "./threshold.js";
@@ -56,7 +56,7 @@ function dispatch(
   env: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<number> {
-  const routes = ROUTES.map(({ name }) => name);
+  const routes = routeNames();
   const command = COMMANDS.find(({ name }) => name === argv[0]);
   if (!command) return act(parse(argv, env, routes), caller, env, signal);
   return call(command, parse(argv.slice(1), env, routes, command.name).options, env, signal);
@@ -131,19 +131,38 @@ function logger({ quiet, verbose }: Options): Log {
   };
 }
 
+/** Throws PortshimError `output-failed`: what was asked for was not said. */
 function print(text: string): number {
-  write(1, text);
+  try {
+    write(1, text);
+  } catch (error) {
+    // Who closes a pipe has read enough (head).
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EPIPE") throw new PortshimError("output-failed", printable(message));
+  }
   return STATUS.said;
 }
 
 function say(message: string): void {
-  write(2, `portshim: ${message}\n`);
-}
-
-function write(fd: number, text: string): void {
   try {
-    writeSync(fd, text);
+    write(2, `portshim: ${message}\n`);
   } catch {
     // A closed or full stderr must not keep the server from starting.
+  }
+}
+
+/** Milliseconds between attempts to write to a full pipe that does not block. */
+const PAUSE = 10;
+
+/** Writes all of it, or throws what the system says. */
+function write(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
+    }
   }
 }

@@ -19,6 +19,8 @@ export interface Facts {
   readonly declaredHere: Resolution;
   /** The same of the host's files, where they can be seen under /run/host. */
   readonly declaredOnHost: Resolution | undefined;
+  /** What the host's files will set at its next start, where we see them and they count here. */
+  readonly afterRestart: Resolution | undefined;
   /** We may write the threshold ourselves. */
   readonly writable: boolean;
   /** The server is to be another user than we are, and this is how; undefined: it is not. */
@@ -48,12 +50,17 @@ export interface Request {
 }
 
 /** Where we are and what is wanted there: all that files alone tell. */
-export function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
+export function survey(
+  request: Request,
+): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "afterRestart" | "wanted"> {
   const { start, asker, env } = request;
   const here = place(env);
   const declaredHere = resolve();
   const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
-  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost, asker) };
+  const isSeen = here.hostRoot !== undefined && existsSync(here.hostRoot);
+  const afterRestart = isSeen ? resolve(here.hostRoot, new Map(), "boot") : undefined;
+  const goal = wanted(start, declaredHere, declaredOnHost, asker);
+  return { place: here, declaredHere, declaredOnHost, afterRestart, wanted: goal };
 }
 
 /**

@@ -23,6 +23,7 @@ const SENTENCES = {
     `without a shell (or, for --user, without util-linux's setpriv) portshim needs Node.js 22.15 or later, and this is ${version}`,
   "not-found": (command: string) => `${command}: not found`,
   "not-executable": (command: string) => `${command}: cannot be executed`,
+  "output-failed": (detail: string) => `the output could not be written: ${detail}`,
   "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
 } as const;
 

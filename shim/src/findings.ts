@@ -3,11 +3,10 @@ import type { Facts } from "./facts.js";
 import { type Firewall, findFirewall } from "./firewall.js";
 import { type Holder, holders } from "./holder.js";
 import type { Host, NoHost } from "./host.js";
-import { hostsRequest, type Lifetime, lifetime } from "./lifetime.js";
+import { keeper, keptBy, type Lifetime, lifetime } from "./lifetime.js";
 import type { Network } from "./network.js";
 import type { Plan, Step } from "./plan.js";
 import { keep, nextStep } from "./remedy.js";
-import type { Assignment } from "./sysctl.js";
 import { VERSION } from "./version.js";
 
 /** The version of what `portshim check --json` prints; a field that goes or changes its meaning makes it the next. */
@@ -40,7 +39,7 @@ export interface Findings {
   /** What a person can do where there is no way from here, in lines; null where there is one. */
   readonly remedy: string | null;
   readonly lasts: Lifetime;
-  /** The file and line that keep it over restarts, where lasts is `kept`. */
+  /** What keeps it over restarts, where lasts is `kept`: a file and line, or "the kernel's default". */
   readonly keptBy: string | null;
   /** How to have it last longer, a line for a person to paste; null where it is kept, or cannot be. */
   readonly keep: string | null;
@@ -79,6 +78,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
   const next = plan.satisfied ? undefined : plan.steps.find(({ usable }) => usable);
   const verdict = plan.satisfied ? "nothing-to-do" : next ? "possible" : "impossible";
   const lasts = lifetime(facts, plan);
+  const kept = lasts === "kept" ? keeper(facts) : undefined;
   const [port = wanted.value] = wantedPorts(wanted.value);
   return {
     schema: SCHEMA,
@@ -95,7 +95,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     next: next ? { route: next.route.name, command: next.route.asRoot(facts, wanted.value) ?? null } : null,
     remedy: verdict === "impossible" ? nextStep(facts) : null,
     lasts,
-    keptBy: lasts === "kept" ? located(hostsRequest(facts)) : null,
+    keptBy: kept ? keptBy(kept) : null,
     keep: lasts === "restart" || lasts === "container" ? keep(facts) : null,
     ports: bind ? await tryPorts(wantedPorts(wanted.value)) : null,
     firewall: (await findFirewall(facts, port)) ?? null,
@@ -113,10 +113,6 @@ function problemOf(host: Host | NoHost | undefined): string | null {
 
 function routeOf({ route, usable, reason }: Step): Findings["routes"][number] {
   return { name: route.name, usable, reason };
-}
-
-function located(assignment: Assignment | undefined): string | null {
-  return assignment ? `${assignment.file}:${assignment.line}` : null;
 }
 
 async function tryPorts(ports: readonly number[]): Promise<Port[]> {

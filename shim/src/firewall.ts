@@ -53,9 +53,15 @@ export async function findFirewall({ network, place }: Facts, port: number): Pro
 /** Milliseconds for nft to list its rules. */
 const PATIENCE = 5000;
 
+/** Most bytes of a ruleset; one that is cut is no JSON. */
+const LONGEST = 64 * 1024 * 1024;
+
 /** What nft(8) says in JSON (libnftables-json(5)); nothing where we may not see it. */
 async function ruleset(): Promise<readonly unknown[]> {
-  const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], { timeout: PATIENCE });
+  const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], {
+    timeout: PATIENCE,
+    most: LONGEST,
+  });
   try {
     const { nftables } = JSON.parse(status === 0 ? stdout : "{}") as { nftables?: unknown };
     return Array.isArray(nftables) ? nftables : [];
@@ -67,6 +73,7 @@ async function ruleset(): Promise<readonly unknown[]> {
 interface Chain {
   readonly family: string;
   readonly table: string;
+  readonly name: string;
   readonly hook?: string;
   readonly policy?: string;
 }
@@ -74,20 +81,27 @@ interface Chain {
 interface Rule {
   readonly family: string;
   readonly table: string;
+  readonly chain: string;
   readonly expr?: readonly unknown[];
 }
 
-/** Whether a chain for incoming packets drops what no rule accepts, and no rule of its table names the port. */
+/**
+ * Whether a chain for incoming packets drops what no rule accepts, and no rule names the port: neither of that chain, nor
+ * of those without a hook, which it may jump to.
+ */
 export function dropsByNft(ruleset: readonly unknown[], port: number): boolean {
   const all = (kind: string) =>
     ruleset.flatMap((entry) => (entry as Record<string, unknown> | null)?.[kind] ?? []) as unknown[];
+  const chains = all("chain") as Chain[];
   const rules = all("rule") as Rule[];
-  return (all("chain") as Chain[])
+  return chains
     .filter(({ hook, policy }) => hook === "input" && policy === "drop")
-    .some(
-      ({ family, table }) =>
-        !rules.some((rule) => rule.family === family && rule.table === table && accepts(rule, port)),
-    );
+    .some(({ family, table, name }) => {
+      const ofTable = (one: Chain | Rule) => one.family === family && one.table === table;
+      const others = chains.filter((chain) => ofTable(chain) && chain.hook !== undefined && chain.name !== name);
+      const isOthers = (rule: Rule) => others.some((chain) => chain.name === rule.chain);
+      return !rules.some((rule) => ofTable(rule) && !isOthers(rule) && accepts(rule, port));
+    });
 }
 
 function accepts({ expr = [] }: Rule, port: number): boolean {
@@ -104,12 +118,12 @@ interface Match {
 function matchesPort({ match }: { match?: Match }, port: number): boolean {
   const payload = match?.left?.payload;
   if (match?.op !== "==" || payload?.field !== "dport" || payload.protocol === "udp") return false;
-  const { set } = (typeof match.right === "object" ? match.right : {}) as { set?: unknown };
+  const { set } = (match.right ?? {}) as { set?: unknown };
   return (Array.isArray(set) ? set : [match.right]).some((element) => covers(element, port));
 }
 
 function covers(element: unknown, port: number): boolean {
-  const { range } = (typeof element === "object" && element !== null ? element : {}) as { range?: unknown };
+  const { range } = (element ?? {}) as { range?: unknown };
   if (!Array.isArray(range)) return element === port;
   const [low, high] = range;
   return low <= port && port <= high;

@@ -1,7 +1,7 @@
 import type { Done, EnsureOptions } from "./contract.js";
 import { ensure } from "./ensure.js";
 import { accept } from "./options.js";
-import { ROUTES } from "./route.js";
+import { routeNames } from "./route.js";
 
 export type { Done, EnsureOptions, Level, Log, RouteName } from "./contract.js";
 export { type FailureCode, PortshimError } from "./failure.js";
@@ -16,10 +16,7 @@ export { type FailureCode, PortshimError } from "./failure.js";
  * variables it reads PORTSHIM_BRIDGE alone.
  */
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
-  const accepted = accept(
-    options,
-    ROUTES.map(({ name }) => name),
-  );
+  const accepted = accept(options, routeNames());
   const { signal, log } = accepted;
   signal?.throwIfAborted();
   return ensure({ options: accepted.options, asker: "this server", drop: undefined, env: process.env, log, signal });

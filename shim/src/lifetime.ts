@@ -1,6 +1,8 @@
 import type { Facts } from "./facts.js";
 import type { Plan } from "./plan.js";
-import type { Assignment } from "./sysctl.js";
+import type { Assignment, Resolution } from "./sysctl.js";
+import { printable } from "./text.js";
+import { KERNEL_DEFAULT } from "./threshold.js";
 
 /**
  * How long the wanted threshold holds, or would: `kept` over the host's restarts by a file; until the host's next
@@ -9,9 +11,27 @@ import type { Assignment } from "./sysctl.js";
  */
 export type Lifetime = "kept" | "restart" | "container" | "namespace" | "server" | "none";
 
-/** What the host's own files ask for, where we see them. */
-export function hostsRequest({ place, declaredHere, declaredOnHost }: Facts): Assignment | undefined {
-  return (place.hostRoot === "/" ? declaredHere : declaredOnHost)?.declared;
+/** The threshold that the host starts with, and the assignment that sets it; none: it is the kernel's default. */
+export interface AfterRestart {
+  readonly value: number;
+  readonly by: Assignment | undefined;
+}
+
+/** What a host with these files starts with. */
+export function startsWith({ declared }: Resolution): AfterRestart {
+  return { value: declared?.value ?? KERNEL_DEFAULT, by: declared };
+}
+
+/** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see, or it does not count here. */
+export function keeper({ network, afterRestart, wanted }: Facts): AfterRestart | undefined {
+  if (network !== "hosts" || !afterRestart) return undefined;
+  const start = startsWith(afterRestart);
+  return start.value <= wanted.value ? start : undefined;
+}
+
+/** What keeps it, for a sentence. */
+export function keptBy({ by }: AfterRestart): string {
+  return by ? `${printable(by.file)}:${by.line}` : "the kernel's default";
 }
 
 /** How long the threshold stays where it is now, or where the plan would bring it. */
@@ -21,6 +41,5 @@ export function lifetime(facts: Facts, { satisfied, steps }: Plan): Lifetime {
   if (satisfied ? facts.threshold === undefined : next?.leavesThreshold) return "server";
   if (facts.network === "own") return "container";
   if (facts.network === "unknown") return "namespace";
-  const request = hostsRequest(facts);
-  return request?.value !== undefined && request.value <= facts.wanted.value ? "kept" : "restart";
+  return keeper(facts) ? "kept" : "restart";
 }

@@ -38,26 +38,42 @@ export type Outcome =
   /** Somebody sits on the name who is no portshim. */
   | "stranger";
 
+/** How long to wait, and until when. */
+export interface Waiting {
+  /** Stops it, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that another's turn may take; then it is taken for a stranger, who must not keep us waiting. */
+  readonly patience: number;
+}
+
+/** How often the name may be taken and nobody be there; then somebody sits on it who does not listen. */
+const MOST_TRIES = 40;
+
 /**
  * Does `work` with the lock held: one prompt at a time in this network namespace, and one for all who start together.
  * After another's turn `done` is asked first, and what it gives is the result.
  *
- * Throws PortshimError `refused-another` where the other was refused; else what `work` throws, or the reason of `signal`.
+ * Throws PortshimError `refused-another` where the other was refused; else what `work` throws, or the reason of the
+ * signal.
  */
 export async function exclusively<T>(
   work: () => Promise<T>,
   done: () => T | undefined,
-  signal?: AbortSignal,
+  { signal, patience }: Waiting,
 ): Promise<T> {
-  for (;;) {
-    const outcome = await take(signal);
+  const deadline = Date.now() + patience;
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const outcome = await take(signal, deadline - Date.now());
     if (typeof outcome === "object" && "lock" in outcome) return locked(work, outcome.lock, signal);
     signal?.throwIfAborted();
-    if (outcome === "stranger") return work();
+    if (outcome === "stranger") break;
     if (outcome !== "over") throw new PortshimError("refused-another", outcome.refusal);
     const result = done();
     if (result !== undefined) return result;
+    // Twenty may be waiting, and each of them has its turn; only who is never there is a nuisance.
+    await setTimeout(tries * 2);
   }
+  return work();
 }
 
 async function locked<T>(work: () => Promise<T>, lock: Lock, signal: AbortSignal | undefined): Promise<T> {
@@ -75,9 +91,9 @@ async function locked<T>(work: () => Promise<T>, lock: Lock, signal: AbortSignal
   }
 }
 
-/** Takes the lock, or waits for who holds it, until `signal` aborts ("over"). */
-export async function take(signal?: AbortSignal): Promise<Outcome> {
-  return (await hold()) ?? (await wait(signal));
+/** Takes the lock, or waits for who holds it, `patience` milliseconds at most, or until `signal` aborts ("over"). */
+export async function take(signal?: AbortSignal, patience = Number.POSITIVE_INFINITY): Promise<Outcome> {
+  return (await hold()) ?? (await wait(patience, signal));
 }
 
 function hold(): Promise<{ lock: Lock } | undefined> {
@@ -107,7 +123,7 @@ function hold(): Promise<{ lock: Lock } | undefined> {
   });
 }
 
-function wait(signal?: AbortSignal): Promise<Outcome> {
+function wait(patience: number, signal?: AbortSignal): Promise<Outcome> {
   return new Promise((resolve) => {
     let heard = "";
     const socket = createConnection(NAME);
@@ -118,13 +134,17 @@ function wait(signal?: AbortSignal): Promise<Outcome> {
       resolve(outcome);
     };
     const stop = () => end("over");
-    const timer = globalThis.setTimeout(() => end("stranger"), PATIENCE);
+    const give = (milliseconds: number) => globalThis.setTimeout(() => end("stranger"), milliseconds);
+    let timer = give(PATIENCE);
     signal?.addEventListener("abort", stop, { once: true });
     socket.setEncoding("utf8");
     socket.on("data", (text: string) => {
       heard += text;
       if (heard.length > MOST || !GREETING.startsWith(heard.slice(0, GREETING.length))) end("stranger");
-      else if (heard.length >= GREETING.length) clearTimeout(timer);
+      else if (heard.length >= GREETING.length) {
+        clearTimeout(timer);
+        if (Number.isFinite(patience)) timer = give(Math.max(0, patience));
+      }
     });
     // Freed between our try and our call, or its holder died.
     socket.on("error", () => end("over"));

@@ -1,20 +1,22 @@
-import { lstatSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { Ending } from "./child.js";
 import type { Call, Command } from "./command.js";
-import { DROP_IN, dropIn, isDropIn } from "./dropin.js";
+import { DROP_IN, dropIn, isDropIn, MARK } from "./dropin.js";
 import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, type Verdict, yes } from "./elevation.js";
+import { waiting } from "./ensure.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
+import { keeper, keptBy, startsWith } from "./lifetime.js";
 import { exclusively } from "./lock.js";
 import type { Options } from "./options.js";
 import { keepByHand, removeByHand } from "./remedy.js";
 import * as report from "./report.js";
 import { checked } from "./route.js";
 import { STATUS } from "./status.js";
-import { type Assignment, resolve } from "./sysctl.js";
+import { type Assignment, located, type Resolution, resolve } from "./sysctl.js";
 import { printable } from "./text.js";
-import { KERNEL_DEFAULT, liveThreshold, NAME, FILE as SETTING } from "./threshold.js";
+import { liveThreshold, NAME, FILE as SETTING } from "./threshold.js";
 
 /** `portshim persist`: the host keeps the threshold over its restarts. */
 export const persist: Command = {
@@ -31,8 +33,10 @@ interface Work {
   /** For /bin/sh; $1 is the threshold to set. Says DONE at its end. */
   readonly script: string;
   readonly value: number;
-  /** The drop-in's text after it; undefined: it is gone. */
+  /** The drop-in's text after it; undefined: there is none. */
   readonly text: string | undefined;
+  /** May the threshold be raised to the value? */
+  readonly raises: boolean;
 }
 
 /** A script says so at its end: a bridge whose bus has died ends silently, and with 0. */
@@ -40,26 +44,56 @@ const DONE = "done";
 
 const FOREIGN = `/${DROP_IN} is there already, and was not written by portshim`;
 
-const ENVIRONMENT = "set -eu; umask 022; PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+/**
+ * Begins each script. pkexec(1) keeps 126 and 127 for itself. Whose the file is was looked at before, by somebody who may
+ * see less than root, and some time ago.
+ */
+const BEGIN = `set -eu
+umask 022
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+file=/${DROP_IN} setting=${SETTING} new= old=
+trap 's=$?; [ -z "$new" ] || rm -f "$new"; [ -z "$old" ] || echo "$old" >$setting; [ $s -lt 126 ] || s=1; exit $s' EXIT
+trap 'exit 1' HUP INT TERM
+if [ -e $file ] || [ -h $file ]; then
+	if [ -h $file ] || [ ! -f $file ] || ! head -n 1 $file | grep -q '^${MARK}'; then
+		echo '${FOREIGN}' >&2
+		exit 1
+	fi
+fi`;
+
+/** The old value comes back where the script fails after it. */
+const SET = `old=$(cat $setting)
+echo "$1" >$setting`;
+
+const LOWER = `if [ "$(cat $setting)" -gt "$1" ]; then
+${SET}
+fi`;
+
+const END = `old=
+echo ${DONE}`;
 
 /** rename(2) replaces the file as a whole or not at all; the name that it has until then is none that is read. */
-const WRITE = `${ENVIRONMENT}
+const WRITE = `${BEGIN}
 mkdir -p /etc/sysctl.d
 new=$(mktemp /etc/sysctl.d/.90-portshim.XXXXXX)
-trap 'rm -f "$new"' EXIT
-trap 'exit 143' HUP INT TERM
 cat >"$new" <<END
 ${dropIn("$1")}END
 chmod 644 "$new"
 sync "$new"
-mv -fT "$new" /${DROP_IN}
-[ "$(cat ${SETTING})" -le "$1" ] || echo "$1" >${SETTING}
-echo ${DONE}`;
+${LOWER}
+mv -fT "$new" $file
+${END}`;
 
-const REMOVE = `${ENVIRONMENT}
-rm -f /${DROP_IN}
-echo "$1" >${SETTING}
-echo ${DONE}`;
+const APPLY = `${BEGIN}
+${LOWER}
+${END}`;
+
+const REMOVE = `${BEGIN}
+${SET}
+rm -f $file
+${END}`;
+
+const NOTHING: Resolution = { declared: undefined, refused: [] };
 
 /** A way to run a script as root on the host, with the name of the route that is like it. */
 interface Way {
@@ -88,122 +122,144 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   signal.throwIfAborted();
   log("detail", report.facts(facts));
   const { hostRoot: root = "/" } = facts.place;
-  const reason = hindrance(facts) ?? (isOurs(root) ? undefined : FOREIGN);
+  const reason = hindrance(facts) ?? (isForeign(root) ? FOREIGN : undefined);
   if (reason !== undefined) throw new PortshimError("no-persist", reason);
-  const work = options.remove ? removal(root) : keeping(facts.wanted.value);
-  const settled = options.remove ? nothingToRemove(root) : nothingToKeep(facts, root);
-  const winner = options.remove ? undefined : stronger(facts, root, work);
-  if (winner) log("notice", wins(winner, work));
-  if (settled !== undefined) {
-    log("info", settled);
+
+  const winner = options.remove ? undefined : stronger(facts, root);
+  if (winner) log("notice", wins(winner, facts));
+  const work = options.remove ? removal(root) : keeping(facts, root);
+  if (work === undefined || isIn(root, work)) {
+    log("info", nothingToDo(facts, options, winner));
     return STATUS.said;
   }
-  const way = choose(facts, options);
   const argv = ["/bin/sh", "-c", work.script, "sh", checked(work.value)];
-  const shown = `${aboutToWrite(work)}\n${report.aboutToRun(way.command(argv), facts)}`;
+  const ways = choose(facts, options);
+  const shown = (way: Way) => `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts)}`;
   if (options.dryRun) {
-    print(`${shown}\n`);
+    print(`${shown(ways[0])}\n`);
     return STATUS.said;
   }
-  const act = async () => {
-    log("notice", shown);
-    await carryOut(way, argv, facts, options.timeout * 1000, signal);
-    return true;
-  };
-  const isDone = () => isIn(root, work) || undefined;
-  try {
-    await (way.asksSomebody ? exclusively(act, isDone, signal) : act());
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof PortshimError)
-      error.remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
-    throw error;
+  let last: PortshimError | undefined;
+  for (const way of ways) {
+    const act = async () => {
+      log("notice", shown(way));
+      await carryOut(way, argv, facts, options.timeout * 1000, signal);
+      return true;
+    };
+    const isDone = () => isIn(root, work) || undefined;
+    try {
+      await (way.asksSomebody ? exclusively(act, isDone, waiting({ options, signal })) : act());
+      if (!isIn(root, work)) throw new PortshimError("persist-failed", "the host said yes, but nothing changed");
+      log("info", done(work, winner === undefined));
+      return STATUS.said;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof PortshimError)) throw error;
+      last = error;
+    }
   }
-  signal.throwIfAborted();
-  if (!isIn(root, work)) throw new PortshimError("persist-failed", "the host said yes, but nothing changed");
-  log("info", done(work, winner === undefined));
-  return STATUS.said;
+  if (last) last.remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
+  throw last;
 }
 
 /** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
-export function hindrance({ place, network, host, threshold }: Facts): string | undefined {
+export function hindrance({ place, network, host, threshold, afterRestart }: Facts): string | undefined {
   if (place.hostRoot === undefined)
     return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
   if (network === "own") return `this is ${place.what} with its own network, for which the host's value does not count`;
   if (network === "unknown") return host && "problem" in host ? host.problem : "there is no way to the host";
-  return threshold === undefined ? `this kernel has no ${NAME}` : undefined;
+  if (threshold === undefined) return `this kernel has no ${NAME}`;
+  return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
+}
+
+/** Where the drop-in lies, below the host's root. */
+const FOLDER = dirname(DROP_IN);
+
+/** The drop-in's path: links of the host's lead to the host's files, but one of its name is none of ours. */
+function pathOf(root: string): Buffer {
+  return Buffer.concat([located(root, FOLDER), Buffer.from(`/${basename(DROP_IN)}`)]);
+}
+
+/** Whether we would see a drop-in: a host without the folder has none. */
+function isReadable(root: string): boolean {
+  try {
+    readdirSync(located(root, FOLDER));
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ENOENT" && existsSync(join(root, dirname(FOLDER)));
+  }
 }
 
 /** The drop-in's text; undefined where there is none, or no plain file. */
 function current(root: string): string | undefined {
   try {
-    return lstatSync(join(root, DROP_IN)).isFile() ? readFileSync(join(root, DROP_IN), "utf8") : undefined;
+    return lstatSync(pathOf(root)).isFile() ? readFileSync(pathOf(root), "utf8") : undefined;
   } catch {
     return undefined;
   }
 }
 
-function isOurs(root: string): boolean {
+function isForeign(root: string): boolean {
   try {
-    lstatSync(join(root, DROP_IN));
+    lstatSync(pathOf(root));
   } catch {
-    return true;
+    return false;
   }
-  return isDropIn(current(root) ?? "");
+  return !isDropIn(current(root) ?? "");
 }
 
-function keeping(value: number): Work {
-  return { script: WRITE, value, text: dropIn(String(value)) };
+/** The file is written only where the host would otherwise start with more: what it keeps already is not raised. */
+function keeping({ wanted, afterRestart = NOTHING }: Facts, root: string): Work {
+  const { value } = wanted;
+  const isKept = startsWith(afterRestart).value <= value;
+  const work = { value, raises: false };
+  return isKept
+    ? { ...work, script: APPLY, text: current(root) }
+    : { ...work, script: WRITE, text: dropIn(String(value)) };
 }
 
-/** What is left of the host's configuration decides, else the kernel's default. */
-function removal(root: string): Work {
-  const { declared } = resolve(root, new Map([[DROP_IN, undefined]]));
-  return { script: REMOVE, value: declared?.value ?? KERNEL_DEFAULT, text: undefined };
+/** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
+function removal(root: string): Work | undefined {
+  if (current(root) === undefined) return undefined;
+  const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
+  return { script: REMOVE, value, text: undefined, raises: true };
 }
 
 /** Whether the host is as it is to be. */
-function isIn(root: string, { text, value }: Work): boolean {
+function isIn(root: string, { text, value, raises }: Work): boolean {
   const now = liveThreshold();
   if (now === undefined || current(root) !== text) return false;
-  return text === undefined ? now === value : now <= value;
+  return raises ? now === value : now <= value;
 }
 
-function nothingToRemove(root: string): string | undefined {
-  return current(root) === undefined ? `Nothing to do: the host has no /${DROP_IN}.` : undefined;
-}
-
-function nothingToKeep({ wanted, threshold }: Facts, root: string): string | undefined {
-  if (threshold === undefined || threshold > wanted.value) return undefined;
-  const { declared } = resolve(root);
-  if (declared?.value === undefined || declared.value > wanted.value) {
-    // Another file wins over ours: that was said, and writing it again would not change it.
-    return current(root) === dropIn(String(wanted.value)) ? `Nothing to do: the host has /${DROP_IN}.` : undefined;
-  }
-  return `Nothing to do: ports from ${wanted.value} up may be bound, also after a restart (${located(declared)}).`;
+function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
+  if (remove) return `Nothing to do: the host has no /${DROP_IN}.`;
+  const kept = keeper(facts);
+  if (winner || !kept) return `Nothing to do: the host has /${DROP_IN}.`;
+  return `Nothing to do: ports from ${facts.wanted.value} up may be bound, also after a restart (${keptBy(kept)}).`;
 }
 
 /** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
-function stronger({ wanted }: Facts, root: string, { text }: Work): Assignment | undefined {
-  const { declared, refused } = resolve(root, new Map([[DROP_IN, text]]));
+function stronger({ wanted }: Facts, root: string): Assignment | undefined {
+  const change = new Map([[DROP_IN, dropIn(String(wanted.value))]]);
+  const { declared, refused } = resolve(root, change, "boot");
   const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(`/${DROP_IN}`));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
 }
 
-function wins(winner: Assignment, { value }: Work): string {
-  return `${located(winner)} wins over /${DROP_IN}, with "${printable(winner.text)}": after the host's next restart that would count. Take that line away to keep ${value}.`;
+function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
+  return `${printable(file)}:${line} wins over /${DROP_IN}, with "${printable(text)}": after the host's next restart that would count. Take that line away to keep ${wanted.value}.`;
 }
 
-function located({ file, line }: Assignment): string {
-  return `${printable(file)}:${line}`;
-}
-
-function choose(facts: Facts, { via }: Options): Way {
-  const ways = WAYS.filter(({ name, onlyNamed }) => via?.includes(name) ?? !onlyNamed);
+/** At least one. Throws PortshimError `no-persist`. */
+function choose(facts: Facts, { via }: Options): [Way, ...Way[]] {
+  const names = via ?? WAYS.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name);
+  const ways = names.flatMap((name) => WAYS.filter((way) => way.name === name));
   const verdicts = ways.map((way) => ({ way, ...way.verdict(facts) }));
-  const usable = verdicts.find((verdict) => verdict.usable);
-  if (usable) return usable.way;
-  throw new PortshimError("no-persist", verdicts.at(-1)?.reason ?? "--via names no way that could");
+  const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
+  if (first) return [first, ...rest];
+  const offered = WAYS.map(({ name }) => name).join(", ");
+  throw new PortshimError("no-persist", verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
 }
 
 async function carryOut(
@@ -215,18 +271,23 @@ async function carryOut(
 ): Promise<void> {
   const isMute = ({ stdout, stderr }: Ending) => stdout + stderr === "";
   const ending = await way.run(facts, argv, timeout, isMute, signal);
+  signal.throwIfAborted();
   if (ending.status !== 0 || !ending.stdout.split("\n").includes(DONE)) {
     throw new PortshimError("persist-failed", answerOf(ending));
   }
 }
 
-function aboutToWrite({ text, value }: Work): string {
-  if (text === undefined) return `About to remove /${DROP_IN} on the host, and to set ${NAME} to ${value}.`;
-  return `About to write this on the host, as /${DROP_IN}:\n${text.trimEnd().replace(/^/gm, "    ")}`;
+function aboutTo({ script, text, value }: Work, facts: Facts): string {
+  if (script === REMOVE) return `About to remove /${DROP_IN} on the host, and to set ${NAME} to ${value}.`;
+  const kept = keeper(facts);
+  if (script === APPLY && kept)
+    return `${keptBy(kept)} keeps it on the host, but it was never applied: about to set it now.`;
+  return `About to write this on the host, as /${DROP_IN}:\n${(text ?? "").trimEnd().replace(/^/gm, "    ")}`;
 }
 
-function done({ text, value }: Work, isKept: boolean): string {
-  if (text === undefined) return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
+function done({ script, value }: Work, isKept: boolean): string {
+  if (script === REMOVE) return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
   const until = isKept ? "also after a restart" : "until the host restarts";
-  return `Done: ports from ${value} up may be bound, ${until}. To undo it:\n    portshim persist --remove`;
+  const undo = script === WRITE ? " To undo it:\n    portshim persist --remove" : "";
+  return `Done: ports from ${value} up may be bound, ${until}.${undo}`;
 }

@@ -72,7 +72,7 @@ export function keepByHand(value: number): string {
 
 /** The same for `portshim persist --remove`. */
 export function removeByHand(value: number): string {
-  return `Run this on the host:\n    ${commandLine(["sudo", "rm", `/${DROP_IN}`])} && ${byHand(value)}`;
+  return `Run this on the host:\n    ${commandLine(["sudo", "rm", "-f", `/${DROP_IN}`])} && ${byHand(value)}`;
 }
 
 function tee(value: number): string {

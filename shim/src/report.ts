@@ -1,6 +1,6 @@
 import { type Facts, isLocal } from "./facts.js";
 import type { PortshimError } from "./failure.js";
-import { hostsRequest } from "./lifetime.js";
+import { keeper, keptBy } from "./lifetime.js";
 import type { Plan, Step } from "./plan.js";
 import { keep, nextStep } from "./remedy.js";
 import { commandLine, printable } from "./text.js";
@@ -33,10 +33,8 @@ export function aboutToRun(command: readonly string[], { bridge }: Facts): strin
 
 /** That it worked, until when, and how to keep it. */
 export function success(facts: Facts): string {
-  const request = facts.network === "hosts" ? hostsRequest(facts) : undefined;
-  if (request?.value !== undefined && request.value <= facts.wanted.value) {
-    return `Done: ports from ${facts.wanted.value} up may be bound, also after a restart (${printable(request.file)}:${request.line}).`;
-  }
+  const kept = keeper(facts);
+  if (kept) return `Done: ports from ${facts.wanted.value} up may be bound, also after a restart (${keptBy(kept)}).`;
   return `Done: ports from ${facts.wanted.value} up may be bound until ${end(facts)}. To keep it:\n    ${keep(facts)}`;
 }
 

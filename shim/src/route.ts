@@ -117,6 +117,11 @@ const sudo: Route = {
 /** All routes, least intrusive first. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
 
+/** Their names, as --via takes them. */
+export function routeNames(): RouteName[] {
+  return ROUTES.map(({ name }) => name);
+}
+
 function sysctlPath({ host }: Facts): string | undefined {
   return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));
 }

@@ -26,6 +26,9 @@ export interface Resolution {
 /** Where drop-ins lie, strongest first: sysctl.d(5). */
 export const DIRECTORIES = ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d"] as const;
 
+/** What lies here is gone at the next start. */
+const VOLATILE = "run/sysctl.d";
+
 /** Read after all drop-ins, as procps' `sysctl --system` does; systemd-sysctl itself does not read it. */
 export const LEGACY_FILE = "etc/sysctl.conf";
 
@@ -49,21 +52,27 @@ interface Rule {
 /** Drop-ins as they would be after a change, by path below the root: the new text, or undefined where it is gone. */
 export type Change = ReadonlyMap<string, string | undefined>;
 
+/** Of when the files are looked at: now, or as the next start of systemd will. */
+export type Moment = "now" | "boot";
+
 /**
  * Resolves what the sysctl.d tree below `root` would set the threshold to, exactly as systemd-sysctl applies it, with
- * `/etc/sysctl.conf` read last. Files that cannot be read count as absent; with `change`, what would be after it.
+ * `/etc/sysctl.conf` read last. Files that cannot be read count as absent; with `change`, what would be after it. At
+ * "boot" /run is empty, and nobody but systemd-sysctl reads.
  *
  * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
  */
-export function resolve(root = "/", change: Change = new Map()): Resolution {
-  const files = [...dropIns(root, change), LEGACY_FILE];
+export function resolve(root = "/", change: Change = new Map(), moment: Moment = "now"): Resolution {
+  const atBoot = moment === "boot";
+  const directories = DIRECTORIES.filter((directory) => !(atBoot && directory === VOLATILE));
+  const files = [...dropIns(root, directories, change), ...(atBoot ? [] : [LEGACY_FILE])];
   return apply(files.flatMap((file) => rules(linesOf(root, file, change))));
 }
 
 /** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
-function dropIns(root: string, change: Change): string[] {
+function dropIns(root: string, directories: readonly string[], change: Change): string[] {
   const byName = new Map<string, string>();
-  for (const directory of DIRECTORIES) {
+  for (const directory of directories) {
     for (const name of list(root, directory, change)) {
       if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name))
         byName.set(name, `${directory}/${name}`);
@@ -109,7 +118,7 @@ const MOST_LINKS = 40;
  *
  * Throws where the links never end.
  */
-function located(root: string, path: string): Buffer {
+export function located(root: string, path: string): Buffer {
   if (root === "/") return Buffer.from(join(root, path), "latin1");
   const ahead = path.split("/");
   let behind: string[] = [];

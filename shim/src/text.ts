@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 
 /** Longest answer of another program that is repeated to the person, in characters. */
 const LONGEST_ANSWER = 400;
@@ -25,10 +25,11 @@ function quoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The text of a small file, such as those below /proc; empty where it cannot be read. */
+/** The text of a small file, such as those below /proc; empty where it cannot be read, or is no plain file. */
 export function contentOf(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    // A fifo or a device would block, or never end.
+    return statSync(file).isFile() ? readFileSync(file, "utf8") : "";
   } catch {
     return "";
   }

@@ -115,6 +115,52 @@ test("another file of the host's that keeps it already is enough", async () => {
   assert.match(run.stderr, "(/run/host/etc/sysctl.d/50-admin.conf:2)");
 });
 
+test("what the host keeps already is applied, and not raised", async () => {
+  await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `${NAME} = 70\n`);
+  const before = (await lab.prompts()).length;
+  const run = await persist("--start=443");
+  const restarted = await thresholdAfterRestart();
+  await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
+  assert.equal([run.status, await lab.threshold(), await written(), restarted], [0, 443, "", 70], run.stderr);
+  assert.is((await lab.prompts()).length, before + 1);
+  const said =
+    "/run/host/etc/sysctl.d/50-admin.conf:1 keeps it on the host, but it was never applied: about to set it now.";
+  assert.ok(run.stderr.startsWith(`portshim: ${said}\n`), run.stderr);
+  assert.ok(run.stderr.endsWith("portshim: Done: ports from 443 up may be bound, also after a restart.\n"), run.stderr);
+});
+
+test("nothing is written that asks for more than the host starts with", async () => {
+  const before = await asked();
+  await lab.writeFile("toolbox", "/etc/sysctl.d/99-more.conf", `${NAME}=2000\n`);
+  const more = await persist();
+  await lab.removeFile("toolbox", "/etc/sysctl.d/99-more.conf");
+  const same = await persist("--start=1024");
+  for (const [run, from] of [
+    [more, 2000],
+    [same, 1024],
+  ] as const) {
+    const sentence = `Nothing to do: ports from ${from} up may be bound, also after a restart (the kernel's default).`;
+    assert.equal([run.status, run.stderr], [0, `portshim: ${sentence}\n`]);
+  }
+  assert.equal([(await lab.prompts()).length, await written(), await lab.threshold()], [before[0], "", 1024]);
+});
+
+test("what is not there after a restart keeps nothing: /run, and a sysctl.conf that systemd does not read", async () => {
+  await lab.asHost(["sh", "-c", "mv /etc/sysctl.d/99-sysctl.conf /root/ && cp /etc/sysctl.conf /root/"]);
+  for (const file of ["/run/sysctl.d/50-gone.conf", "/etc/sysctl.conf"]) {
+    await lab.setThreshold(80);
+    await lab.writeFile("host", file, `${NAME}=80\n`);
+    const check = await lab.inToolbox(["portshim", "check"]);
+    assert.match(check.stdout, "may be bound until the host restarts.\nTo keep it:\n    portshim persist\n");
+    const run = await persist();
+    assert.equal([run.status, await written()], [0, text(80)], run.stderr);
+    await persist("--remove");
+    assert.is(await lab.threshold(), 1024);
+    await lab.removeFile("host", file);
+  }
+  await lab.asHost(["sh", "-c", "mv /root/99-sysctl.conf /etc/sysctl.d/ && cp /root/sysctl.conf /etc/"]);
+});
+
 test("a file of the host's that would win is named, with its line", async () => {
   await lab.writeFile("host", "/etc/sysctl.d/99-admin.conf", `# the admin's\n${NAME} = 1000\n`);
   const run = await persist();
@@ -171,6 +217,79 @@ test("a file of that name that is not portshim's is left alone", async () => {
     await lab.removeFile("host", FILE);
   }
   assert.is(await lab.threshold(), 1024);
+});
+
+test("it is root who looks last whose the file is", async () => {
+  // The admin's own file, in a folder that she may not look into; and one that appears while the prompt is open.
+  await lab.writeFile("host", FILE, `${NAME}=90\n`);
+  await lab.asHost(["chmod", "700", "/etc/sysctl.d"]);
+  const hidden = await persist();
+  await lab.asHost(["chmod", "755", "/etc/sysctl.d"]);
+  assert.is(hidden.status, 125);
+  assert.match(hidden.stderr, "cannot be changed from here: the host's /etc/sysctl.d cannot be read from here\n");
+
+  await lab.removeFile("host", FILE);
+  await lab.asHost(["sh", "-c", "mkdir /tmp/late && chmod 777 /tmp/late"]);
+  const watch = `until [ ! -e /tmp/late ]; do sleep 0.01; done; echo ${NAME}=90 >${FILE}; echo written`;
+  const watching = await lab.spawn("host", ["sh", "-c", watch]);
+  await lab.asHost(["chown", "-R", lab.user, "/tmp/late"]);
+  const slow = `#!/bin/sh
+case "$*" in *pkexec\\ /bin/sh*) rmdir /run/host/tmp/late; while [ ! -e /run/host${FILE} ]; do sleep 0.01; done ;; esac
+exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@"
+`;
+  await lab.writeFile("toolbox", "/opt/late", slow, 0o755);
+  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/late" } });
+  await watching.exited;
+  assert.equal([run.status, await written(), await lab.threshold()], [125, `${NAME}=90\n`, 1024], run.stderr);
+  assert.match(run.stderr, `could not be changed: ${FILE} is there already, and was not written by portshim\n`);
+});
+
+test("where the host's folder is a link, it is followed as the host does", async () => {
+  await lab.asHost([
+    "sh",
+    "-c",
+    "cp -a /etc/sysctl.d /opt/sysctl.d && mv /etc/sysctl.d /etc/away && ln -s /opt/sysctl.d /etc",
+  ]);
+  const run = await persist();
+  const again = await persist();
+  const removed = await persist("--remove");
+  await lab.asHost(["sh", "-c", "rm /etc/sysctl.d && mv /etc/away /etc/sysctl.d && rm -r /opt/sysctl.d"]);
+  assert.is(run.status, 0, run.stderr);
+  assert.match(again.stderr, /^portshim: Nothing to do: /);
+  assert.match(removed.stderr, /Done: .* is gone/);
+});
+
+test("where the host has no /etc/sysctl.d, it is made", async () => {
+  await lab.asHost(["mv", "/etc/sysctl.d", "/etc/away"]);
+  const run = await persist();
+  const [there, removed] = [await written(), await persist("--remove")];
+  await lab.asHost(["sh", "-c", "rmdir /etc/sysctl.d && mv /etc/away /etc/sysctl.d"]);
+  assert.equal([run.status, there, removed.status], [0, text(80), 0], run.stderr);
+});
+
+test("where the value cannot be set, the file is not changed either", async () => {
+  for (const [first, second] of [
+    ["--start=80", "--start=70"],
+    ["--start=80", "--remove"],
+  ] as const) {
+    await lab.setThreshold(1024);
+    await persist(first);
+    const readOnly = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys";
+    await lab.asHost(["sh", "-c", readOnly]);
+    const run = await persist(second);
+    await lab.asHost(["umount", "/proc/sys"]);
+    assert.equal([run.status, await written(), await lab.threshold()], [125, text(80), 80], run.stderr);
+    assert.match(run.stderr, /could not be changed: sh: .*Read-only file system/);
+    await persist("--remove");
+  }
+});
+
+test("a program of the host's that cannot be executed is no refusal", async () => {
+  await lab.asHost(["sh", "-c", "cp /usr/bin/sync /root/sync && mount --bind /dev/null /usr/bin/sync"]);
+  const run = await persist();
+  await lab.asHost(["umount", "/usr/bin/sync"]);
+  assert.equal([run.status, await lab.threshold(), await written()], [125, 1024, ""]);
+  assert.match(run.stderr, /could not be changed: sh: .*sync: Permission denied/);
 });
 
 test("--start: another port; the threshold is not raised", async () => {
@@ -242,9 +361,16 @@ test("--via=sudo, where it asks for no password", async () => {
   const run = await persist("--via=sudo");
   await lab.removeFile("host", "/etc/sudoers.d/test");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
-  const none = await persist("--remove", "--via=nsenter");
+  const ordered = await persist("--remove", "--via=sudo,pkexec", "--dry-run");
+  assert.match(ordered.stdout, "/usr/bin/sudo -n /bin/sh -c ");
+  // sudo asks for a password by now; the next way is taken.
+  const fallback = await persist("--remove", "--via=sudo,pkexec");
+  assert.equal([fallback.status, await lab.threshold(), await written()], [0, 1024, ""], fallback.stderr);
+  const none = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_VIA: "nsenter" } });
   assert.is(none.status, 125);
-  assert.match(none.stderr, "--via names no way that could");
+  assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, sudo\n");
+  const here = await persist("--via=write");
+  assert.match(here.stderr, "cannot be changed from here: we are not root on the host\n");
 });
 
 test("elsewhere: the reason", async () => {
@@ -350,7 +476,7 @@ test("--remove from a read-only /etc: a sentence, and the threshold stays", asyn
   assert.equal([run.status, await lab.threshold(), await written()], [125, 80, text(80)]);
   assert.match(run.stderr, /could not be changed: rm: cannot remove .*: Read-only file system\n/);
   assert.ok(
-    run.stderr.endsWith(`Run this on the host:\n    sudo rm ${FILE} && sudo sysctl -w ${NAME}=1024\n`),
+    run.stderr.endsWith(`Run this on the host:\n    sudo rm -f ${FILE} && sudo sysctl -w ${NAME}=1024\n`),
     run.stderr,
   );
 });
