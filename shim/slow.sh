@@ -40,6 +40,7 @@ portshim_ask_helper() {
 	100) exit 0 ;;
 	102) exit 1 ;;
 	103) exit 2 ;;
+	104) exit 127 ;;
 	101) portshim_do_without "the Node.js here is older than version 20" "$@" || : ;;
 	126 | 127) portshim_do_without "the Node.js here, $portshim_node, cannot be started" "$@" || : ;;
 	125 | 129 | 130 | 131 | 143) exit "$portshim_status" ;;

@@ -130,9 +130,9 @@ test("the report: how binding ended", async () => {
       ],
     },
     { port: 81, error: "EADDRINUSE", holders: [] },
-    { port: 82, error: "EACCES", holders: [] },
-    { port: 83, error: "EMFILE", holders: [] },
-    { port: 84, error: null, holders: [] },
+    { port: 82, error: "EACCES", holders: null },
+    { port: 83, error: "EMFILE", holders: null },
+    { port: 84, error: null, holders: null },
   ];
   const text = describe({ ...base, ports }, PLAIN);
   assert.ok(

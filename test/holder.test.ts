@@ -20,11 +20,11 @@ for (const host of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {
     const found = holders(server.port);
     await server.close();
     assert.equal(
-      found.map(({ pid }) => pid),
+      found?.map(({ pid }) => pid),
       [process.pid],
     );
-    assert.match(found[0]?.name ?? "", /^(node|MainThread)/);
-    assert.equal(holders(server.port), []);
+    assert.match(found?.[0]?.name ?? "", /^(node|MainThread)/);
+    assert.is(holders(server.port), undefined);
   });
 }
 
@@ -37,7 +37,7 @@ test("who is connected to it does not hold it", async () => {
   const found = holders(own);
   socket.destroy();
   await server.close();
-  assert.equal(found, []);
+  assert.is(found, undefined);
 });
 
 test.run();

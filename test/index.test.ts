@@ -181,13 +181,13 @@ test("the logger gets the messages and how loud they are", () => {
   assert.is(stderr, "");
   const [facts, ...others] = JSON.parse(stdout);
   assert.is(facts[0], "detail");
-  assert.match(facts[1], /\nthreshold: 1024, wanted: 80 \(this server\)\n/);
+  assert.match(facts[1], /\nthreshold: 1024, wanted: 80 \(This server\)\n/);
   assert.equal(
     others.map(([level, message]: string[]) => [level, message?.split("\n")[0]?.replace(/ until .*/, "")]),
     [
       [
         "info",
-        "this server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (net.ipv4.ip_unprivileged_port_start).",
+        "This server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (net.ipv4.ip_unprivileged_port_start).",
       ],
       ["info", "Done: ports from 80 up may be bound"],
     ],

@@ -9,12 +9,12 @@ const read = (argv: string[], env: NodeJS.ProcessEnv = {}) => parse(argv, env, R
 
 const accepted: [name: string, argv: string[], env: NodeJS.ProcessEnv, expected: object][] = [
   ["nothing asked for", [], {}, {}],
-  ["--start=N", ["--start=443"], {}, { start: 443 }],
-  ["--start N", ["--start", "0"], {}, { start: 0 }],
-  ["the largest start", ["--start=1024"], {}, { start: 1024 }],
-  ["PORTSHIM_START", [], { PORTSHIM_START: "25" }, { start: 25 }],
-  ["the flag wins over the variable", ["--start=80"], { PORTSHIM_START: "25" }, { start: 80 }],
-  ["the last flag wins", ["--start=80", "--start=81"], {}, { start: 81 }],
+  ["--start=N", ["--start=443"], {}, { start: 443, startBy: "--start" }],
+  ["--start N", ["--start", "0"], {}, { start: 0, startBy: "--start" }],
+  ["the largest start", ["--start=1024"], {}, { start: 1024, startBy: "--start" }],
+  ["PORTSHIM_START", [], { PORTSHIM_START: "25" }, { start: 25, startBy: "PORTSHIM_START" }],
+  ["the flag wins over the variable", ["--start=80"], { PORTSHIM_START: "25" }, { start: 80, startBy: "--start" }],
+  ["the last flag wins", ["--start=80", "--start=81"], {}, { start: 81, startBy: "--start" }],
   ["an empty variable is unset", [], { PORTSHIM_START: "", PORTSHIM_OPTIONAL: "" }, {}],
   ["--via, in the order given", ["--via=pkexec,write"], {}, { via: ["pkexec", "write"] }],
   ["PORTSHIM_VIA", [], { PORTSHIM_VIA: "write" }, { via: ["write"] }],
@@ -50,6 +50,8 @@ const refused: [argv: string[], env: NodeJS.ProcessEnv, sentence: string][] = [
   [["-q", "--", "x"], {}, 'unknown option "-q"; see portshim --help'],
   [["--\u001b[31m", "--", "x"], {}, 'unknown option "-- [31m"; see portshim --help'],
   [["node", "a b.js"], {}, "put -- before the command: portshim -- node 'a b.js'"],
+  [["chekc"], {}, "put -- before the command: portshim -- chekc (portshim's own commands are check and persist)"],
+  [["--start=80", "check"], {}, "check comes first, and its options behind it: portshim check [options]"],
   [["node", "--", "x"], {}, 'only options may stand before --, not "node"'],
   [["--start"], {}, "--start needs a value: --start=N"],
   [["--start", "--", "x"], {}, "--start needs a value: --start=N"],
@@ -76,6 +78,7 @@ for (const [argv, env, sentence] of refused) {
 }
 
 test("--help and --version need no command, --dry-run neither", () => {
+  assert.is(read(["-h"]).options.help, true);
   for (const flag of ["--help", "--version", "--dry-run"]) assert.equal(read([flag]).command, []);
 });
 

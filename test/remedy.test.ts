@@ -57,7 +57,7 @@ for (const [name, facts, text] of cases) {
 }
 
 test("how to keep it", () => {
-  const file = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-portshim.conf`;
+  const file = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-ports.conf`;
   const asked = { value: 80, by: "--start", fromFile: false };
   assert.is(keep(inToolbox()), "portshim persist");
   assert.is(keep(inToolbox({ wanted: asked })), "portshim persist --start=80");
@@ -68,7 +68,7 @@ test("how to keep it", () => {
 });
 
 test("what portshim persist could not do, by hand", () => {
-  const write = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
+  const write = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${SETTING}`;
   assert.is(keepByHand(80), `Run this on the host:\n    ${write}`);
   const remove = `sudo rm -f /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;
   assert.is(removeByHand(80), `Run this on the host:\n    ${remove}`);

@@ -5,9 +5,9 @@ import { suite } from "./suite.js";
 const test = suite("status");
 
 test("what is between helper and stub does not get out", () => {
-  assert.equal([STATUS.said, STATUS.toDo, STATUS.noWay].map(outward), [0, 1, 2]);
-  for (const status of [STATUS.failed, STATUS.notExecutable, STATUS.notFound, signalled(15)])
-    assert.is(outward(status), status);
+  const { said, toDo, noWay, notFound, failed, notExecutable } = STATUS;
+  assert.equal([said, toDo, noWay, notFound].map(outward), [0, 1, 2, 127]);
+  for (const status of [failed, notExecutable, signalled(15)]) assert.is(outward(status), status);
 });
 
 test.run();

@@ -125,6 +125,22 @@ for (const [name, shell] of Object.entries(SHELLS)) {
     assert.match(folder.stderr, /\/etc/);
   });
 
+  test(`${name}: nobody is asked for a command that is not there`, () => {
+    for (const command of ["chekc", "/nonexistent", "/bin/true/x"]) {
+      const run = inNamespace([...portshim, START, "--", command], { threshold: 1024 });
+      assert.equal([run.status, run.threshold, run.stderr], [127, 1024, `portshim: ${command}: not found\n`]);
+    }
+    // What can be seen and not executed is for the shell to refuse.
+    const folder = inNamespace([...portshim, START, "--quiet", "--", "/etc"], { threshold: 1024 });
+    assert.equal([folder.status, folder.threshold], [126, 80]);
+  });
+
+  test(`${name}: what asked is named: a variable`, () => {
+    const env = { PATH: pathWith(26), PORTSHIM_START: "80" };
+    const run = inNamespace([...portshim, ...started], { threshold: 1024, env });
+    assert.match(run.stderr, /^portshim: PORTSHIM_START asks for ports from 80 up, but here /);
+  });
+
   test(`${name}: no Node: one clear sentence, 125, and with --optional the command`, () => {
     const env = { PATH: PATH_WITHOUT_NODE };
     const run = inNamespace([...portshim, "--start=443", ...started], { threshold: 1024, env });

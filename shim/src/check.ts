@@ -31,7 +31,8 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
 
 /** A port that somebody else has is one that portshim cannot give. */
 function status({ verdict, ports }: Findings): number {
-  const lost = ports?.some(({ error }) => error !== null && !(error === "EACCES" && verdict === "possible")) ?? false;
+  const mended = (error: string | null) => error === null || (error === "EACCES" && verdict === "possible");
+  const lost = ports?.some(({ error, holders }) => !mended(error) || holders !== null) ?? false;
   if (verdict === "impossible" || lost) return STATUS.noWay;
   return verdict === "possible" ? STATUS.toDo : STATUS.said;
 }
@@ -140,16 +141,12 @@ function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Finding
   ];
 }
 
-/** What binding says, by error (bind(2)). */
-const BINDING: Readonly<Record<string, string>> = {
-  EACCES: "may not be bound: permission denied",
-  EADDRINUSE: "is in use",
-};
-
 function portLine({ error, holders }: NonNullable<Findings["ports"]>[number]): string {
   if (error === null) return "may be bound";
-  const said = BINDING[error] ?? `cannot be bound: ${error}`;
-  if (error !== "EADDRINUSE") return said;
-  const names = holders.map(({ name, pid }) => `${name} (process ${pid})`);
-  return `${said} by ${names.join(" and ") || "a process that cannot be seen from here"}`;
+  const names = holders?.map(({ name, pid }) => `${name} (process ${pid})`);
+  const use = names && `is in use by ${names.join(" and ") || "a process that cannot be seen from here"}`;
+  // bind(2)
+  if (error === "EADDRINUSE") return use ?? "is in use";
+  const said = error === "EACCES" ? "may not be bound: permission denied" : `cannot be bound: ${error}`;
+  return use ? `${said}; and it ${use}` : said;
 }

@@ -32,7 +32,7 @@ export interface EnsureOptions {
    * Names of the routes that may be tried (RouteName), in this order, at least one. Default: all but `sudo`, least
    * intrusive first.
    */
-  readonly via?: readonly string[] | undefined;
+  readonly via?: readonly RouteName[] | undefined;
   /** How long a password prompt may stay open, in seconds: an integer from 1 to 86400. Default: 120. */
   readonly timeout?: number | undefined;
   /**

@@ -6,6 +6,9 @@ import { NAME } from "./threshold.js";
  */
 export const DROP_IN = "etc/sysctl.d/90-portshim.conf";
 
+/** What a person is told to write who has no portshim to do it; of another name, because it is not ours to remove. */
+export const BY_HAND = "etc/sysctl.d/90-ports.conf";
+
 /** By its first words we know our own file again. */
 export const MARK = "# Written by portshim persist";
 

@@ -35,7 +35,8 @@ export function dropFor({ user }: Options): Drop | undefined {
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
-  const { options, asker, drop, env, signal, thorough = false } = task;
+  const { options, drop, env, signal, thorough = false } = task;
+  const asker = task.asker ?? options.startBy;
   const facts = await gather({ start: options.start, asker, drop, env, signal, thorough });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };

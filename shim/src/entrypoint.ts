@@ -6,7 +6,7 @@ import { type Drop, leftovers, setprivCommand } from "./drop.js";
 import { dropFor, ensure, preview, type Task } from "./ensure.js";
 import { survey } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { becomeByNode, requireExecve } from "./handover.js";
+import { becomeByNode, requireCommand, requireExecve } from "./handover.js";
 import { commandHelp, help, type Invocation, type Options, parse } from "./options.js";
 import { watchParent } from "./parent.js";
 import { isSatisfied } from "./plan.js";
@@ -46,7 +46,7 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   } catch (error) {
     if (stop.signal.aborted) return stop.signal.reason as number;
     sayWhy(error);
-    return statusOf(error);
+    return caller.stub ? statusOf(error) : outward(statusOf(error));
   }
 }
 
@@ -93,12 +93,14 @@ async function act(
   const drop = dropFor(options);
   const task: Task = { options, drop, env, log: logger(options), signal };
   if (options.dryRun) {
-    const { facts, plan } = await preview(task);
+    const { facts, plan } = await preview({ ...task, thorough: true });
     print(`${report.dryRun(facts, plan)}\n`);
     return plan.satisfied || plan.steps.some(({ usable }) => usable) ? STATUS.said : STATUS.failed;
   }
   if (caller.asksForDrop && drop) return tellDrop(drop, options, env);
   if (!caller.stub) requireExecve();
+  // Before anybody is asked for it.
+  requireCommand(command[0] ?? "");
   try {
     await ensure(task);
   } catch (error) {

@@ -3,7 +3,7 @@ import { mayBind } from "./bind.js";
 import { type Bridge, findBridge } from "./bridge.js";
 import type { Drop } from "./drop.js";
 import { askHost, type Host, type NoHost } from "./host.js";
-import { type Network, ourNetworkNamespace } from "./network.js";
+import { type Network, networkNamespaceOf } from "./network.js";
 import { HOST_ROOT, type Place, place } from "./place.js";
 import { type Resolution, resolve } from "./sysctl.js";
 import { FILE, liveThreshold } from "./threshold.js";
@@ -78,7 +78,7 @@ export async function gather(request: Request): Promise<Facts> {
   const writable = mayWrite();
   const bindable = high || thorough ? await mayBind(Math.max(goal, 1)) : undefined;
   const bridge = findBridge(seen.place, env);
-  const networkNamespace = ourNetworkNamespace();
+  const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
   const host = (stuck || thorough) && bridge ? await askHost(bridge, signal) : undefined;
   const network = whose(bridge, networkNamespace, host);

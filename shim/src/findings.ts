@@ -60,8 +60,8 @@ interface Port {
   readonly port: number;
   /** The error that binding ended with (errno(3)'s name); null: none. */
   readonly error: string | null;
-  /** Who listens on it, as far as we may see; empty where the error is another. */
-  readonly holders: readonly Holder[];
+  /** Who listens on it, as far as we may see; null: nobody does. */
+  readonly holders: readonly Holder[] | null;
 }
 
 /** The web's ports, of which a server wants those that are not below its first. */
@@ -119,7 +119,7 @@ async function tryPorts(ports: readonly number[]): Promise<Port[]> {
   const tried: Port[] = [];
   for (const port of ports) {
     const error = await takePort(port);
-    tried.push({ port, error: error || null, holders: error === "EADDRINUSE" ? holders(port) : [] });
+    tried.push({ port, error: error || null, holders: error ? (holders(port) ?? null) : null });
   }
   return tried;
 }

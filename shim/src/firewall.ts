@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./child.js";
 import type { Facts } from "./facts.js";
-import { contentOf } from "./text.js";
+import { commandLine, contentOf, printable } from "./text.js";
 
 /** A firewall of the host's that may keep others from a port, whatever the threshold. */
 export interface Firewall {
@@ -13,28 +13,37 @@ export interface Firewall {
 
 interface Kind {
   readonly name: string;
-  /** Whether it is at work on the host whose files are below `root`, and does not let `port` in, as far as we may see. */
-  blocks(root: string, port: number): boolean | Promise<boolean>;
-  remedy(port: number): string;
+  /**
+   * The command that opens `port`, where it is at work on the host whose files are below `root`, and does not let the port
+   * in as far as we may see.
+   */
+  remedy(root: string, port: number): string | undefined | Promise<string | undefined>;
 }
 
 const KINDS: readonly Kind[] = [
   {
     name: "firewalld",
     // Its zones are root's alone to read, and asking it may open a password prompt. The cgroup is there while it runs.
-    blocks: (root) => existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service")),
-    remedy: (port) => `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`,
+    remedy: (root, port) =>
+      existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service"))
+        ? `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`
+        : undefined,
   },
   {
     name: "ufw",
-    blocks: (root) => /^ENABLED=["']?yes\b/im.test(contentOf(join(root, "etc/ufw/ufw.conf"))),
-    remedy: (port) => `sudo ufw allow ${port}/tcp`,
+    remedy: (root, port) =>
+      /^ENABLED=["']?yes\b/im.test(contentOf(join(root, "etc/ufw/ufw.conf")))
+        ? `sudo ufw allow ${port}/tcp`
+        : undefined,
   },
   {
     name: "nftables",
-    blocks: async (root, port) => root === "/" && dropsByNft(await ruleset(), port),
-    remedy: (port) =>
-      `sudo nft insert rule inet filter input tcp dport ${port} accept    (your table and chain may differ)`,
+    remedy: async (root, port) => {
+      const chain = root === "/" ? droppingChain(await ruleset(), port) : undefined;
+      if (!chain) return undefined;
+      const { family, table, name } = chain;
+      return `sudo ${commandLine(["nft", "insert", "rule", family, table, name, "tcp", "dport", String(port), "accept"])}`;
+    },
   },
 ];
 
@@ -44,8 +53,9 @@ const KINDS: readonly Kind[] = [
  */
 export async function findFirewall({ network, place }: Facts, port: number): Promise<Firewall | undefined> {
   if (network !== "hosts" || place.hostRoot === undefined) return undefined;
-  for (const { name, blocks, remedy } of KINDS) {
-    if (await blocks(place.hostRoot, port)) return { name, remedy: remedy(port) };
+  for (const kind of KINDS) {
+    const remedy = await kind.remedy(place.hostRoot, port);
+    if (remedy !== undefined) return { name: kind.name, remedy: printable(remedy) };
   }
   return undefined;
 }
@@ -70,7 +80,8 @@ async function ruleset(): Promise<readonly unknown[]> {
   }
 }
 
-interface Chain {
+/** As nft(8) says it. */
+export interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;
@@ -86,17 +97,17 @@ interface Rule {
 }
 
 /**
- * Whether a chain for incoming packets drops what no rule accepts, and no rule names the port: neither of that chain, nor
+ * A chain for incoming packets that drops what no rule accepts, where no rule names the port: neither of that chain, nor
  * of those without a hook, which it may jump to.
  */
-export function dropsByNft(ruleset: readonly unknown[], port: number): boolean {
+export function droppingChain(ruleset: readonly unknown[], port: number): Chain | undefined {
   const all = (kind: string) =>
     ruleset.flatMap((entry) => (entry as Record<string, unknown> | null)?.[kind] ?? []) as unknown[];
   const chains = all("chain") as Chain[];
   const rules = all("rule") as Rule[];
   return chains
     .filter(({ hook, policy }) => hook === "input" && policy === "drop")
-    .some(({ family, table, name }) => {
+    .find(({ family, table, name }) => {
       const ofTable = (one: Chain | Rule) => one.family === family && one.table === table;
       const others = chains.filter((chain) => ofTable(chain) && chain.hook !== undefined && chain.name !== name);
       const isOthers = (rule: Rule) => others.some((chain) => chain.name === rule.chain);

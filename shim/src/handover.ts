@@ -34,6 +34,18 @@ export function becomeByNode(command: readonly string[], user: User | undefined)
   return execve(file, command, process.env);
 }
 
+/** Throws PortshimError `not-found` where there is no such command at all. */
+export function requireCommand(command: string): void {
+  // Without a PATH each shell has one of its own.
+  if (process.env.PATH === undefined) return;
+  try {
+    findExecutable(command);
+  } catch (error) {
+    // Whether it can be executed is for who will be the server to find out.
+    if (error instanceof PortshimError && error.code === "not-found") throw error;
+  }
+}
+
 /** As execvp(3) looks a command up. It is looked up first because a failed process.execve() aborts the process. */
 function findExecutable(command: string): string {
   const folders = command.includes("/") ? [""] : (process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin").split(delimiter);
@@ -48,7 +60,9 @@ function findExecutable(command: string): string {
       found = true;
       accessSync(path, constants.X_OK);
       return path;
-    } catch {}
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) found = true;
+    }
   }
   throw new PortshimError(found ? "not-executable" : "not-found", printable(command));
 }

@@ -13,11 +13,11 @@ const LISTEN = "0A";
 
 /**
  * Who listens on TCP `port` in our network namespace, as far as we may see: other users' processes hide their
- * descriptors, and those outside our PID namespace are not shown at all.
+ * descriptors, and those outside our PID namespace are not shown at all. Undefined: nobody listens.
  */
-export function holders(port: number): Holder[] {
+export function holders(port: number): Holder[] | undefined {
   const sockets = new Set(["tcp", "tcp6"].flatMap((table) => listening(`/proc/net/${table}`, port)));
-  if (sockets.size === 0) return [];
+  if (sockets.size === 0) return undefined;
   const pids = list("/proc").filter((name) => /^\d+$/.test(name));
   return pids
     .filter((pid) => list(`/proc/${pid}/fd`).some((fd) => sockets.has(link(`/proc/${pid}/fd/${fd}`))))

@@ -19,5 +19,5 @@ export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   const accepted = accept(options, routeNames());
   const { signal, log } = accepted;
   signal?.throwIfAborted();
-  return ensure({ options: accepted.options, asker: "this server", drop: undefined, env: process.env, log, signal });
+  return ensure({ options: accepted.options, asker: "This server", drop: undefined, env: process.env, log, signal });
 }

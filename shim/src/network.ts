@@ -4,11 +4,11 @@ import { readlinkSync } from "node:fs";
 export type Network = "hosts" | "own" | "unknown";
 
 /**
- * The inode of our own network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
+ * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
  */
-export function ourNetworkNamespace(): number | undefined {
+export function networkNamespaceOf(process: number | "self"): number | undefined {
   try {
-    return inodeOf(readlinkSync("/proc/self/ns/net"));
+    return inodeOf(readlinkSync(`/proc/${process}/ns/net`));
   } catch {
     return undefined;
   }

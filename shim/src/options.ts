@@ -7,6 +7,8 @@ import { KERNEL_DEFAULT } from "./threshold.js";
 export interface Options {
   /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
   start: number | undefined;
+  /** What asked for it: "--start" or "PORTSHIM_START". */
+  startBy: string | undefined;
   /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
   via: readonly string[] | undefined;
   /** USER[:GROUP] that the server is to run as; undefined: as whoever started us. */
@@ -38,6 +40,7 @@ export interface Invocation {
 /** What holds where nothing was asked for. */
 export const DEFAULTS: Options = {
   start: undefined,
+  startBy: undefined,
   via: undefined,
   user: undefined,
   optional: false,
@@ -54,6 +57,9 @@ export const DEFAULTS: Options = {
 
 /** Longest time a prompt may stay open, in seconds: a day. */
 const LONGEST_TIMEOUT = 86400;
+
+/** portshim's own commands. */
+const COMMAND_NAMES: readonly string[] = ["check", "persist"];
 
 /** What portshim is called for: to start a command, or a command of its own. */
 export type Purpose = "start" | "check" | "persist";
@@ -235,7 +241,7 @@ export function parse(
   for (let at = 0; at < words.length; at++) {
     const word = words[at] as string;
     const [flag = "", attached] = word.startsWith("--") ? splitOnce(word, "=") : [word, undefined];
-    const option = table.find((candidate) => candidate.flag === flag);
+    const option = table.find((candidate) => candidate.flag === (flag === "-h" ? "--help" : flag));
     if (!option) throw unknown(word, words.slice(at), end, purpose);
     if (option.value === undefined) {
       if (attached !== undefined) throw new PortshimError("bad-usage", `${flag} takes no value`);
@@ -274,6 +280,7 @@ function fromVariable(option: Option, value: string, options: Options, routes: r
 
 function set(option: Option, name: string, value: string, options: Options, routes: readonly string[]): void {
   accepting(name, value, () => option.set(options, value, routes));
+  if (option.flag === "--start") options.startBy = name;
 }
 
 /** Turns a sentence's middle that `action` throws into the failure. */
@@ -343,7 +350,11 @@ function unknown(word: string, rest: readonly string[], end: number, purpose: Pu
   }
   if (purpose !== "start") return new PortshimError("bad-usage", `${purpose} takes options only, not ${shown(word)}`);
   if (end >= 0) return new PortshimError("bad-usage", `only options may stand before --, not ${shown(word)}`);
-  return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}`);
+  if (COMMAND_NAMES.includes(word)) {
+    return new PortshimError("bad-usage", `${word} comes first, and its options behind it: portshim ${word} [options]`);
+  }
+  const own = rest.length === 1 ? ` (portshim's own commands are ${COMMAND_NAMES.join(" and ")})` : "";
+  return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}${own}`);
 }
 
 function shown(word: string): string {

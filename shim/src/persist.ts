@@ -9,6 +9,7 @@ import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
 import { exclusively } from "./lock.js";
+import { networkNamespaceOf } from "./network.js";
 import type { Options } from "./options.js";
 import { keepByHand, removeByHand } from "./remedy.js";
 import * as report from "./report.js";
@@ -44,17 +45,16 @@ const DONE = "done";
 
 const FOREIGN = `/${DROP_IN} is there already, and was not written by portshim`;
 
-/**
- * Begins each script. pkexec(1) keeps 126 and 127 for itself. Whose the file is was looked at before, by somebody who may
- * see less than root, and some time ago.
- */
+/** Begins each script. pkexec(1) keeps 126 and 127 for itself. */
 const BEGIN = `set -eu
 umask 022
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 file=/${DROP_IN} setting=${SETTING} new= old=
 trap 's=$?; [ -z "$new" ] || rm -f "$new"; [ -z "$old" ] || echo "$old" >$setting; [ $s -lt 126 ] || s=1; exit $s' EXIT
-trap 'exit 1' HUP INT TERM
-if [ -e $file ] || [ -h $file ]; then
+trap 'exit 1' HUP INT TERM`;
+
+/** Whose the file is was looked at before, but by somebody who may see less than root, and some time ago. */
+const OURS = `if [ -e $file ] || [ -h $file ]; then
 	if [ -h $file ] || [ ! -f $file ] || ! head -n 1 $file | grep -q '^${MARK}'; then
 		echo '${FOREIGN}' >&2
 		exit 1
@@ -74,6 +74,7 @@ echo ${DONE}`;
 
 /** rename(2) replaces the file as a whole or not at all; the name that it has until then is none that is read. */
 const WRITE = `${BEGIN}
+${OURS}
 mkdir -p /etc/sysctl.d
 new=$(mktemp /etc/sysctl.d/.90-portshim.XXXXXX)
 cat >"$new" <<END
@@ -89,6 +90,7 @@ ${LOWER}
 ${END}`;
 
 const REMOVE = `${BEGIN}
+${OURS}
 ${SET}
 rm -f $file
 ${END}`;
@@ -118,23 +120,36 @@ const WAYS: readonly Way[] = [
 ];
 
 async function run({ options, env, log, signal, print }: Call): Promise<number> {
-  const facts = await gather({ start: options.start, drop: undefined, env, signal, thorough: true });
+  if (options.remove && options.start !== undefined) {
+    throw new PortshimError("bad-usage", "--remove puts back what the host's files say, and takes no --start");
+  }
+  const facts = await gather({
+    start: options.start,
+    asker: options.startBy,
+    drop: undefined,
+    env,
+    signal,
+    thorough: true,
+  });
   signal.throwIfAborted();
   log("detail", report.facts(facts));
   const { hostRoot: root = "/" } = facts.place;
-  const reason = hindrance(facts) ?? (isForeign(root) ? FOREIGN : undefined);
+  const reason = hindrance(facts);
   if (reason !== undefined) throw new PortshimError("no-persist", reason);
 
   const winner = options.remove ? undefined : stronger(facts, root);
   if (winner) log("notice", wins(winner, facts));
   const work = options.remove ? removal(root) : keeping(facts, root);
+  if (work && work.script !== APPLY && isForeign(root)) throw new PortshimError("no-persist", FOREIGN);
   if (work === undefined || isIn(root, work)) {
     log("info", nothingToDo(facts, options, winner));
     return STATUS.said;
   }
   const argv = ["/bin/sh", "-c", work.script, "sh", checked(work.value)];
-  const ways = choose(facts, options);
-  const shown = (way: Way) => `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts)}`;
+  const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
+  const ways = choose(facts, options, remedy);
+  const shown = (way: Way) =>
+    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
     return STATUS.said;
@@ -158,7 +173,7 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
       last = error;
     }
   }
-  if (last) last.remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
+  if (last) last.remedy = remedy;
   throw last;
 }
 
@@ -166,10 +181,17 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
 export function hindrance({ place, network, host, threshold, afterRestart }: Facts): string | undefined {
   if (place.hostRoot === undefined)
     return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
-  if (network === "own") return `this is ${place.what} with its own network, for which the host's value does not count`;
+  if (network === "own" || isApart(place))
+    return `this is ${place.what} with its own network, for which the host's value does not count`;
   if (network === "unknown") return host && "problem" in host ? host.problem : "there is no way to the host";
   if (threshold === undefined) return `this kernel has no ${NAME}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
+}
+
+/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
+function isApart({ isHost }: Facts["place"]): boolean {
+  const inits = networkNamespaceOf(1);
+  return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
 }
 
 /** Where the drop-in lies, below the host's root. */
@@ -220,7 +242,7 @@ function keeping({ wanted, afterRestart = NOTHING }: Facts, root: string): Work 
 
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
 function removal(root: string): Work | undefined {
-  if (current(root) === undefined) return undefined;
+  if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
   return { script: REMOVE, value, text: undefined, raises: true };
 }
@@ -252,14 +274,19 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { via }: Options): [Way, ...Way[]] {
+function choose(facts: Facts, { via }: Options, remedy: string): [Way, ...Way[]] {
   const names = via ?? WAYS.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name);
   const ways = names.flatMap((name) => WAYS.filter((way) => way.name === name));
   const verdicts = ways.map((way) => ({ way, ...way.verdict(facts) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");
-  throw new PortshimError("no-persist", verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
+  const error = new PortshimError(
+    "no-persist",
+    verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`,
+  );
+  error.remedy = remedy;
+  throw error;
 }
 
 async function carryOut(

@@ -1,4 +1,4 @@
-import { DROP_IN } from "./dropin.js";
+import { BY_HAND, DROP_IN } from "./dropin.js";
 import { type Facts, isLocal } from "./facts.js";
 import type { Keeper } from "./place.js";
 import { commandLine } from "./text.js";
@@ -76,5 +76,5 @@ export function removeByHand(value: number): string {
 }
 
 function tee(value: number): string {
-  return `echo ${NAME}=${value} | sudo tee /${DROP_IN}`;
+  return `echo ${NAME}=${value} | sudo tee /${BY_HAND}`;
 }

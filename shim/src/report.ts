@@ -26,9 +26,9 @@ export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
 }
 
 /** What is about to run as root; said even with --quiet. */
-export function aboutToRun(command: readonly string[], { bridge }: Facts): string {
+export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
   const where = isLocal(bridge) ? "on this machine" : "on the host";
-  return `About to run as root ${where} (you may be asked for a password):\n    ${commandLine(command)}`;
+  return `About to run as root ${where}${asks ? " (you may be asked for a password)" : ""}:\n    ${commandLine(command)}`;
 }
 
 /** That it worked, until when, and how to keep it. */
@@ -74,11 +74,12 @@ export function facts(found: Facts): string {
 }
 
 /** The plan as a person reads it, for --dry-run. */
-export function dryRun(found: Facts, { satisfied, steps }: Plan): string {
+export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
   const lines = [facts(found), ...refused(found)];
   if (satisfied) return [...lines, "Nothing has to be done."].join("\n");
   lines.push(request(found));
-  for (const { usable, route, reason } of steps) lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
+  for (const { usable, route, reason } of [...steps, ...others])
+    lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
   if (!first) return [...lines, "No route can be taken.", nextStep(found)].join("\n");
   const command = first.route.asRoot(found, found.wanted.value);

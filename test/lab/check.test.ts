@@ -223,6 +223,8 @@ test("--bind: what really may be bound, and who holds what may not", async () =>
   const held = await check(["--bind"]);
   const json = findings(await check(["--bind", "--json"]));
   const other = await check(["--bind", "--start=444"]);
+  await lab.setThreshold(1024);
+  const high = await check(["--bind"]);
   await hers.kill("SIGKILL");
   await roots.kill("SIGKILL");
   assert.is(held.status, 2);
@@ -235,6 +237,14 @@ test("--bind: what really may be bound, and who holds what may not", async () =>
     { port: 80, error: "EADDRINUSE", holders: [{ pid: hers.pid, name: "web" }] },
     { port: 443, error: "EADDRINUSE", holders: [] },
   ]);
+  assert.is(high.status, 2);
+  const denied = "may not be bound: permission denied";
+  assert.ok(
+    high.stdout.endsWith(
+      `\n  ✗ 80          ${denied}; and it is in use by ${by}\n  ✗ 443         ${denied}; and it is in use by ${unseen}\n`,
+    ),
+    high.stdout,
+  );
   assert.ok(other.stdout.endsWith("\n  ✓ 444         may be bound\n"), other.stdout);
 });
 
@@ -279,7 +289,7 @@ test("the host's firewall: mentioned where it would keep others out", async () =
   const accepted = findings(await onHost()).firewall;
   await nft("delete table inet web");
   assert.is(dropped?.name, "nftables");
-  assert.match(dropped?.remedy ?? "", "tcp dport 80 accept");
+  assert.is(dropped?.remedy, "sudo nft insert rule inet web input tcp dport 80 accept");
   assert.is(accepted, null);
 });
 

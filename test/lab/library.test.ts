@@ -70,7 +70,7 @@ test("a framework's application serves on port 80 after one prompt; started agai
   assert.equal([(await lab.prompts()).slice(prompts), await lab.threshold()], [[ASKED], 80]);
   assert.is(
     first.stderr,
-    `[web] this server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (${NAME}).
+    `[web] This server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (${NAME}).
 [web] About to run as root on the host (you may be asked for a password):
 [web]     /usr/bin/pkexec ${ASKED}
 [web] Done: ports from 80 up may be bound until the host restarts. To keep it:

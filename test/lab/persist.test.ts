@@ -14,7 +14,7 @@ const text = (
 # To undo it: portshim persist --remove
 ${NAME} = ${value}
 `;
-const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee ${FILE} && sudo sysctl -w ${NAME}=80\n`;
+const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${NAME}=80\n`;
 
 let lab: Lab;
 /** The host's portshim and Node, for its own users. */
@@ -209,14 +209,29 @@ test("a file of that name that is not portshim's is left alone", async () => {
     for (const argv of [[], ["--remove"]]) {
       const run = await persist(...argv);
       assert.is(run.status, 125);
-      assert.match(
-        run.stderr,
-        `cannot be changed from here: ${FILE} is there already, and was not written by portshim\n`,
-      );
+      assert.match(run.stderr, `cannot be changed: ${FILE} is there already, and was not written by portshim\n`);
     }
     await lab.removeFile("host", FILE);
   }
   assert.is(await lab.threshold(), 1024);
+  // One that keeps it as well is enough, whoever wrote it.
+  await lab.writeFile("host", FILE, `${NAME}=80\n`);
+  const applied = await persist();
+  const again = await persist();
+  assert.equal([applied.status, again.status, await lab.threshold(), await written()], [0, 0, 80, `${NAME}=80\n`]);
+  assert.match(again.stderr, "Nothing to do: ports from 80 up may be bound, also after a restart");
+});
+
+test("--remove takes no --start", async () => {
+  const run = await persist("--remove", "--start=80");
+  const sentence = "--remove puts back what the host's files say, and takes no --start";
+  assert.equal([run.status, run.stderr], [125, `portshim: ${sentence}\n`]);
+});
+
+test("on the host in a network namespace of its own: the reason", async () => {
+  const run = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: onHost.env });
+  assert.equal([run.status, await written()], [125, ""]);
+  assert.match(run.stderr, "cannot be changed: this is the host itself with its own network, for which");
 });
 
 test("it is root who looks last whose the file is", async () => {
@@ -226,7 +241,7 @@ test("it is root who looks last whose the file is", async () => {
   const hidden = await persist();
   await lab.asHost(["chmod", "755", "/etc/sysctl.d"]);
   assert.is(hidden.status, 125);
-  assert.match(hidden.stderr, "cannot be changed from here: the host's /etc/sysctl.d cannot be read from here\n");
+  assert.match(hidden.stderr, "cannot be changed: the host's /etc/sysctl.d cannot be read from here\n");
 
   await lab.removeFile("host", FILE);
   await lab.asHost(["sh", "-c", "mkdir /tmp/late && chmod 777 /tmp/late"]);
@@ -370,7 +385,7 @@ test("--via=sudo, where it asks for no password", async () => {
   assert.is(none.status, 125);
   assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, sudo\n");
   const here = await persist("--via=write");
-  assert.match(here.stderr, "cannot be changed from here: we are not root on the host\n");
+  assert.match(here.stderr, "cannot be changed: we are not root on the host\n");
 });
 
 test("elsewhere: the reason", async () => {
@@ -386,17 +401,17 @@ test("elsewhere: the reason", async () => {
   assert.is(run.status, 125);
   assert.match(
     run.stderr,
-    `portshim: the host's ${FILE} cannot be changed from here: this is a rootless podman container; it works on the host itself, in a toolbox and in a distrobox\n`,
+    `portshim: the host's ${FILE} cannot be changed: this is a rootless podman container; it works on the host itself, in a toolbox and in a distrobox\n`,
   );
   const unshared = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: { ...onHost.env, container: "x" } });
   assert.is(unshared.status, 125);
-  assert.match(unshared.stderr, "cannot be changed from here: this is a place that is neither a host nor a container");
+  assert.match(unshared.stderr, "cannot be changed: this is a place that is neither a host nor a container");
 });
 
 test("no bus: the reason, and nothing is changed", async () => {
   const run = await lab.inToolbox(["portshim", "persist"], { env: { DBUS_SESSION_BUS_ADDRESS: "unix:path=/none" } });
   assert.is(run.status, 125);
-  assert.match(run.stderr, "cannot be changed from here: there is no session bus here;");
+  assert.match(run.stderr, "cannot be changed: there is no session bus here;");
   assert.equal([await lab.threshold(), await written()], [1024, ""]);
 });
 

@@ -98,7 +98,10 @@ test("--dry-run tells the plan and asks nobody for a password", async () => {
   const run = await portshim(["--dry-run", ...STARTED]);
   assert.equal([run.status, run.stderr, await lab.threshold()], [0, "", 1024]);
   assert.match(run.stdout, /place: a toolbox \(\/run\/\.toolboxenv\)\n/);
-  assert.match(run.stdout, /yes {2}pkexec: the host can be asked through flatpak-spawn\nWould run as root:\n/);
+  assert.match(
+    run.stdout,
+    /yes {2}pkexec: the host can be asked through flatpak-spawn\nno {3}sudo: only where .*\nWould run as root:\n/,
+  );
   assert.is((await lab.prompts()).length, prompts);
 });
 
