@@ -119,6 +119,7 @@ no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
 no   capability: we may not bind the port as we are
 no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
+no   sudo: only where --via=sudo names it
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,
   );
