@@ -120,7 +120,7 @@ const WAYS: readonly Way[] = [
 ];
 
 async function run({ options, env, log, signal, print }: Call): Promise<number> {
-  if (options.remove && options.start !== undefined) {
+  if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove puts back what the host's files say, and takes no --start");
   }
   const facts = await gather({

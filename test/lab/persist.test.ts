@@ -226,6 +226,9 @@ test("--remove takes no --start", async () => {
   const run = await persist("--remove", "--start=80");
   const sentence = "--remove puts back what the host's files say, and takes no --start";
   assert.equal([run.status, run.stderr], [125, `portshim: ${sentence}\n`]);
+  // A variable may be there for the servers.
+  const variable = await lab.inToolbox(["portshim", "persist", "--remove"], { env: { PORTSHIM_START: "80" } });
+  assert.equal([variable.status, variable.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
 });
 
 test("on the host in a network namespace of its own: the reason", async () => {
