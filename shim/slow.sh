@@ -78,7 +78,9 @@ portshim_do_without() {
     sudo sysctl -w net.ipv4.ip_unprivileged_port_start=$portshim_wanted"
 	shift
 	# portshim check and persist start nothing.
-	case " $* " in *' -- '*) ;; *) exit 125 ;; esac
+	portshim_word=''
+	for portshim_word; do [ "$portshim_word" != -- ] || break; done
+	[ "$portshim_word" = -- ] || exit 125
 	# A server that was to be dropped never runs as root.
 	if [ -n "${PORTSHIM_USER-}" ] || portshim_asked_for user "$@"; then exit 125; fi
 	[ "${PORTSHIM_OPTIONAL-}" = 1 ] || portshim_asked_for optional "$@" || exit 125
@@ -122,9 +124,7 @@ portshim_become() {
 		set +f
 		IFS=$portshim_ifs
 	fi
-	trap - HUP INT QUIT TERM
-	[ -z "$portshim_signal" ] || portshim_die
-	exec "$@"
+	portshim_exec "$@"
 }
 
 # quote_environment: `env -i` with the environment that we were given, as words for the shell; nothing without od.

@@ -27,7 +27,7 @@ let lock: Lock | undefined;
 
 async function tryIt(): Promise<void> {
   const waiting = setTimeout(() => say("waiting"), 100);
-  const outcome = await take();
+  const outcome = await take(60_000);
   clearTimeout(waiting);
   if (typeof outcome === "string") return void say(outcome);
   if ("refusal" in outcome) return void say(`refusal ${outcome.refusal}`);

@@ -235,7 +235,7 @@ for (const [name, shell] of Object.entries(SHELLS)) {
   });
 
   test(`${name}: check and persist without Node: one sentence, and 125 even with --optional`, () => {
-    for (const argv of [["check"], ["persist"], ["check", "--optional"], ["persist", "--json"]]) {
+    for (const argv of [["check"], ["persist"], ["check", "--optional"], ["persist", "--json"], ["check", "a -- b"]]) {
       const env = { PATH: PATH_WITHOUT_NODE, PORTSHIM_OPTIONAL: "1" };
       const run = inNamespace([...portshim, ...argv], { threshold: 1024, env });
       assert.equal([run.status, run.stdout, run.threshold], [125, "", 1024]);

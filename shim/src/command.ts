@@ -1,6 +1,6 @@
 import { check } from "./check.js";
 import type { Log } from "./contract.js";
-import type { Options, Purpose } from "./options.js";
+import type { CommandName, Options } from "./options.js";
 import { persist } from "./persist.js";
 
 /** What a command of portshim's own is given. */
@@ -16,7 +16,7 @@ export interface Call {
 
 /** `portshim NAME`, which lives in the file of that name. */
 export interface Command {
-  readonly name: Exclude<Purpose, "start">;
+  readonly name: CommandName;
   /** One line for --help. */
   readonly what: string;
   /** The text of `portshim NAME --help`: what it does, and its exit statuses. */

@@ -15,9 +15,14 @@ export interface Verdict {
 export const yes = (reason: string): Verdict => ({ usable: true, reason });
 export const no = (reason: string): Verdict => ({ usable: false, reason });
 
-/** A way to become root on the host, which asks somebody first. */
+/** A way to be root on the host. */
 export interface Elevation {
+  /** The route that goes the same way. */
   readonly name: RouteName;
+  /** May open a prompt, so only one portshim at a time takes it. */
+  readonly asksSomebody?: boolean;
+  /** Tried only where --via names it. */
+  readonly onlyNamed?: boolean;
   /** Whether the host has it, and what is changed there would be changed for us. */
   verdict(facts: Facts): Verdict;
   /** The host's command that runs `argv` as root. */
@@ -40,6 +45,7 @@ export interface Elevation {
 /** Through polkit, which may open one password prompt. */
 export const pkexec: Elevation = {
   name: "pkexec",
+  asksSomebody: true,
   verdict(facts) {
     const may = onHostsValue(facts, PKEXEC);
     if (!may.usable) return may;
@@ -67,6 +73,7 @@ export const pkexec: Elevation = {
 /** Through sudo, only where it asks for no password. */
 export const sudo: Elevation = {
   name: "sudo",
+  onlyNamed: true,
   verdict(facts) {
     const may = onHostsValue(facts, SUDO);
     return may.usable ? yes("sudo may let us without a password") : may;

@@ -13,8 +13,6 @@ import { resolveUser } from "./user.js";
 /** What is to be ensured, for whom, and who is told of it. */
 export interface Task {
   readonly options: Options;
-  /** Who asks for `options.start`, for a sentence; undefined: the command line. */
-  readonly asker?: string | undefined;
   /** How the server becomes another user; see dropFor(). */
   readonly drop: Drop | undefined;
   readonly env: NodeJS.ProcessEnv;
@@ -36,8 +34,7 @@ export function dropFor({ user }: Options): Drop | undefined {
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
   const { options, drop, env, signal, thorough = false } = task;
-  const asker = task.asker ?? options.startBy;
-  const facts = await gather({ start: options.start, asker, drop, env, signal, thorough });
+  const facts = await gather({ start: options.start, asker: options.startBy, drop, env, signal, thorough });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }

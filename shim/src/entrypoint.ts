@@ -40,17 +40,15 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   // The stub sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
   for (const name of STOPPING) process.on(name, caller.stub ? () => {} : stopBy(name));
   if (caller.stub) watchParent(caller.stub, stopBy("SIGTERM"));
-  try {
-    const status = await dispatch(argv, caller, env, stop.signal);
-    return caller.stub ? status : outward(status);
-  } catch (error) {
+  const status = await dispatch(argv, caller, env, stop.signal).catch((error) => {
     if (stop.signal.aborted) return stop.signal.reason as number;
     sayWhy(error);
-    return caller.stub ? statusOf(error) : outward(statusOf(error));
-  }
+    return statusOf(error);
+  });
+  return caller.stub ? status : outward(status);
 }
 
-function dispatch(
+async function dispatch(
   argv: readonly string[],
   caller: Caller,
   env: NodeJS.ProcessEnv,

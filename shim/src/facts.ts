@@ -50,17 +50,12 @@ export interface Request {
 }
 
 /** Where we are and what is wanted there: all that files alone tell. */
-export function survey(
-  request: Request,
-): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "afterRestart" | "wanted"> {
+export function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
   const { start, asker, env } = request;
   const here = place(env);
   const declaredHere = resolve();
   const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
-  const isSeen = here.hostRoot !== undefined && existsSync(here.hostRoot);
-  const afterRestart = isSeen ? resolve(here.hostRoot, new Map(), "boot") : undefined;
-  const goal = wanted(start, declaredHere, declaredOnHost, asker);
-  return { place: here, declaredHere, declaredOnHost, afterRestart, wanted: goal };
+  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost, asker) };
 }
 
 /**
@@ -82,7 +77,23 @@ export async function gather(request: Request): Promise<Facts> {
   const stuck = high && threshold !== undefined && !writable && !bindable;
   const host = (stuck || thorough) && bridge ? await askHost(bridge, signal) : undefined;
   const network = whose(bridge, networkNamespace, host);
-  return { ...seen, threshold, writable, drop, mayBind: bindable, bridge, host, networkNamespace, network };
+  const afterRestart = network === "hosts" ? atBoot(seen.place) : undefined;
+  return {
+    ...seen,
+    afterRestart,
+    threshold,
+    writable,
+    drop,
+    mayBind: bindable,
+    bridge,
+    host,
+    networkNamespace,
+    network,
+  };
+}
+
+function atBoot({ hostRoot }: Place): Resolution | undefined {
+  return hostRoot !== undefined && existsSync(hostRoot) ? resolve(hostRoot, new Map(), "boot") : undefined;
 }
 
 function whose(bridge: Bridge | undefined, ours: number | undefined, host: Host | NoHost | undefined): Network {

@@ -16,8 +16,7 @@ export { type FailureCode, PortshimError } from "./failure.js";
  * variables it reads PORTSHIM_BRIDGE alone.
  */
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
-  const accepted = accept(options, routeNames());
-  const { signal, log } = accepted;
+  const { signal, log, options: asked } = accept(options, routeNames());
   signal?.throwIfAborted();
-  return ensure({ options: accepted.options, asker: "This server", drop: undefined, env: process.env, log, signal });
+  return ensure({ options: { ...asked, startBy: "This server" }, drop: undefined, env: process.env, log, signal });
 }

@@ -22,9 +22,9 @@ export function startsWith({ declared }: Resolution): AfterRestart {
   return { value: declared?.value ?? KERNEL_DEFAULT, by: declared };
 }
 
-/** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see, or it does not count here. */
-export function keeper({ network, afterRestart, wanted }: Facts): AfterRestart | undefined {
-  if (network !== "hosts" || !afterRestart) return undefined;
+/** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see. */
+export function keeper({ afterRestart, wanted }: Facts): AfterRestart | undefined {
+  if (!afterRestart) return undefined;
   const start = startsWith(afterRestart);
   return start.value <= wanted.value ? start : undefined;
 }

@@ -63,7 +63,7 @@ export async function exclusively<T>(
 ): Promise<T> {
   const deadline = Date.now() + patience;
   for (let tries = 0; tries < MOST_TRIES; tries++) {
-    const outcome = await take(signal, deadline - Date.now());
+    const outcome = await take(deadline - Date.now(), signal);
     if (typeof outcome === "object" && "lock" in outcome) return locked(work, outcome.lock, signal);
     signal?.throwIfAborted();
     if (outcome === "stranger") break;
@@ -92,7 +92,7 @@ async function locked<T>(work: () => Promise<T>, lock: Lock, signal: AbortSignal
 }
 
 /** Takes the lock, or waits for who holds it, `patience` milliseconds at most, or until `signal` aborts ("over"). */
-export async function take(signal?: AbortSignal, patience = Number.POSITIVE_INFINITY): Promise<Outcome> {
+export async function take(patience: number, signal?: AbortSignal): Promise<Outcome> {
   return (await hold()) ?? (await wait(patience, signal));
 }
 
@@ -143,7 +143,7 @@ function wait(patience: number, signal?: AbortSignal): Promise<Outcome> {
       if (heard.length > MOST || !GREETING.startsWith(heard.slice(0, GREETING.length))) end("stranger");
       else if (heard.length >= GREETING.length) {
         clearTimeout(timer);
-        if (Number.isFinite(patience)) timer = give(Math.max(0, patience));
+        timer = give(Math.max(0, patience));
       }
     });
     // Freed between our try and our call, or its holder died.

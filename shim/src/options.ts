@@ -7,7 +7,7 @@ import { KERNEL_DEFAULT } from "./threshold.js";
 export interface Options {
   /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
   start: number | undefined;
-  /** What asked for it: "--start" or "PORTSHIM_START". */
+  /** What asked for it, for a sentence: "--start", "PORTSHIM_START", or a program. */
   startBy: string | undefined;
   /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
   via: readonly string[] | undefined;
@@ -59,10 +59,13 @@ export const DEFAULTS: Options = {
 const LONGEST_TIMEOUT = 86400;
 
 /** portshim's own commands. */
-const COMMAND_NAMES: readonly string[] = ["check", "persist"];
+const COMMAND_NAMES = ["check", "persist"] as const;
+
+/** The name of a command of portshim's own. */
+export type CommandName = (typeof COMMAND_NAMES)[number];
 
 /** What portshim is called for: to start a command, or a command of its own. */
-export type Purpose = "start" | "check" | "persist";
+export type Purpose = "start" | CommandName;
 
 /** What may be asked for, on the command line or by a program; throws a sentence's middle where it is no good. */
 const ACCEPTED = {
@@ -350,7 +353,7 @@ function unknown(word: string, rest: readonly string[], end: number, purpose: Pu
   }
   if (purpose !== "start") return new PortshimError("bad-usage", `${purpose} takes options only, not ${shown(word)}`);
   if (end >= 0) return new PortshimError("bad-usage", `only options may stand before --, not ${shown(word)}`);
-  if (COMMAND_NAMES.includes(word)) {
+  if (COMMAND_NAMES.some((name) => name === word)) {
     return new PortshimError("bad-usage", `${word} comes first, and its options behind it: portshim ${word} [options]`);
   }
   const own = rest.length === 1 ? ` (portshim's own commands are ${COMMAND_NAMES.join(" and ")})` : "";

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { Ending } from "./child.js";
 import type { Call, Command } from "./command.js";
 import { DROP_IN, dropIn, isDropIn, MARK } from "./dropin.js";
-import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, type Verdict, yes } from "./elevation.js";
+import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, yes } from "./elevation.js";
 import { waiting } from "./ensure.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -11,11 +11,12 @@ import { keeper, keptBy, startsWith } from "./lifetime.js";
 import { exclusively } from "./lock.js";
 import { networkNamespaceOf } from "./network.js";
 import type { Options } from "./options.js";
+import { named } from "./plan.js";
 import { keepByHand, removeByHand } from "./remedy.js";
 import * as report from "./report.js";
 import { checked } from "./route.js";
 import { STATUS } from "./status.js";
-import { type Assignment, located, type Resolution, resolve } from "./sysctl.js";
+import { type Assignment, located, resolve } from "./sysctl.js";
 import { printable } from "./text.js";
 import { liveThreshold, NAME, FILE as SETTING } from "./threshold.js";
 
@@ -36,8 +37,6 @@ interface Work {
   readonly value: number;
   /** The drop-in's text after it; undefined: there is none. */
   readonly text: string | undefined;
-  /** May the threshold be raised to the value? */
-  readonly raises: boolean;
 }
 
 /** A script says so at its end: a bridge whose bus has died ends silently, and with 0. */
@@ -95,29 +94,16 @@ ${SET}
 rm -f $file
 ${END}`;
 
-const NOTHING: Resolution = { declared: undefined, refused: [] };
+/** Where we are root on the host already. */
+const asWeAre: Elevation = {
+  name: "write",
+  verdict: ({ bridge }) =>
+    isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
+  command: (argv) => argv,
+  run: (facts, argv, timeout, _isMute, signal) => runOnHost(facts, argv, timeout, signal),
+};
 
-/** A way to run a script as root on the host, with the name of the route that is like it. */
-interface Way {
-  readonly name: string;
-  readonly onlyNamed?: boolean;
-  readonly asksSomebody?: boolean;
-  verdict(facts: Facts): Verdict;
-  command(argv: readonly string[]): readonly string[];
-  run: Elevation["run"];
-}
-
-const WAYS: readonly Way[] = [
-  {
-    name: "write",
-    verdict: ({ bridge }) =>
-      isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
-    command: (argv) => argv,
-    run: (facts, argv, timeout, _isMute, signal) => runOnHost(facts, argv, timeout, signal),
-  },
-  { ...pkexec, asksSomebody: true },
-  { ...sudo, onlyNamed: true },
-];
+const WAYS: readonly Elevation[] = [asWeAre, pkexec, sudo];
 
 async function run({ options, env, log, signal, print }: Call): Promise<number> {
   if (options.remove && options.startBy === "--start") {
@@ -148,7 +134,7 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   const argv = ["/bin/sh", "-c", work.script, "sh", checked(work.value)];
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
   const ways = choose(facts, options, remedy);
-  const shown = (way: Way) =>
+  const shown = (way: Elevation) =>
     `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
@@ -231,27 +217,25 @@ function isForeign(root: string): boolean {
 }
 
 /** The file is written only where the host would otherwise start with more: what it keeps already is not raised. */
-function keeping({ wanted, afterRestart = NOTHING }: Facts, root: string): Work {
-  const { value } = wanted;
-  const isKept = startsWith(afterRestart).value <= value;
-  const work = { value, raises: false };
-  return isKept
-    ? { ...work, script: APPLY, text: current(root) }
-    : { ...work, script: WRITE, text: dropIn(String(value)) };
+function keeping(facts: Facts, root: string): Work {
+  const { value } = facts.wanted;
+  return keeper(facts)
+    ? { script: APPLY, value, text: current(root) }
+    : { script: WRITE, value, text: dropIn(String(value)) };
 }
 
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
 function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
-  return { script: REMOVE, value, text: undefined, raises: true };
+  return { script: REMOVE, value, text: undefined };
 }
 
-/** Whether the host is as it is to be. */
-function isIn(root: string, { text, value, raises }: Work): boolean {
+/** Whether the host is as it is to be; only REMOVE may raise the threshold. */
+function isIn(root: string, { script, text, value }: Work): boolean {
   const now = liveThreshold();
   if (now === undefined || current(root) !== text) return false;
-  return raises ? now === value : now <= value;
+  return script === REMOVE ? now === value : now <= value;
 }
 
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
@@ -274,10 +258,8 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { via }: Options, remedy: string): [Way, ...Way[]] {
-  const names = via ?? WAYS.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name);
-  const ways = names.flatMap((name) => WAYS.filter((way) => way.name === name));
-  const verdicts = ways.map((way) => ({ way, ...way.verdict(facts) }));
+function choose(facts: Facts, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
+  const verdicts = named(WAYS, via).map((way) => ({ way, ...way.verdict(facts) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");
@@ -290,7 +272,7 @@ function choose(facts: Facts, { via }: Options, remedy: string): [Way, ...Way[]]
 }
 
 async function carryOut(
-  way: Way,
+  way: Elevation,
   argv: readonly string[],
   facts: Facts,
   timeout: number,

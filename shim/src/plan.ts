@@ -17,10 +17,15 @@ export interface Plan {
   readonly others: readonly Step[];
 }
 
+/** Those of `all` that `via` names, each once and in its order; default: all but those that must be named. */
+export function named<T extends Pick<Route, "name" | "onlyNamed">>(all: readonly T[], via?: readonly string[]): T[] {
+  const names = new Set(via ?? all.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name));
+  return [...names].flatMap((name) => all.filter((one) => one.name === name));
+}
+
 /** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
 export function plan(facts: Facts, via?: readonly string[]): Plan {
-  const names = new Set(via ?? ROUTES.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name));
-  const routes = [...names].flatMap((name) => ROUTES.filter((route) => route.name === name));
+  const routes = named(ROUTES, via);
   return {
     satisfied:
       isSatisfied(facts.threshold, facts.wanted.value) || (facts.threshold === undefined && facts.mayBind === true),

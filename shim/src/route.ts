@@ -84,9 +84,13 @@ const nsenter: Route = {
 };
 
 /** Has sysctl(8) run by the host's root. */
-function bySysctl(elevation: Elevation): Pick<Route, "name" | "verdict" | "asRoot" | "attempt"> {
+function bySysctl(elevation: Elevation, what: string): Route {
+  const { name, asksSomebody = false, onlyNamed = false } = elevation;
   return {
-    name: elevation.name,
+    name,
+    what,
+    asksSomebody,
+    onlyNamed,
     verdict(facts) {
       const may = elevation.verdict(facts);
       if (!may.usable || sysctlPath(facts)) return may;
@@ -102,17 +106,8 @@ function bySysctl(elevation: Elevation): Pick<Route, "name" | "verdict" | "asRoo
   };
 }
 
-const pkexec: Route = {
-  ...bySysctl(elevation.pkexec),
-  what: "have the host's root set it, through one password prompt",
-  asksSomebody: true,
-};
-
-const sudo: Route = {
-  ...bySysctl(elevation.sudo),
-  what: "have the host's root set it, where sudo asks for no password",
-  onlyNamed: true,
-};
+const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
+const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
 
 /** All routes, least intrusive first. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];

@@ -6,6 +6,7 @@ import type { Findings } from "../../shim/lib/findings.js";
 import { VERSION } from "../../shim/lib/version.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
+import { CONTAINERS_STUB, withPortshim } from "./container.js";
 import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
 
 const test = suite("portshim check", "lab", "nodes");
@@ -157,12 +158,8 @@ test("--json: the same facts, as the documented schema has them", async () => {
 
 test("--json elsewhere: in containers, on the host as user and as root, without a bus, without the setting", async () => {
   const stub = `${lab.repository}/shim/portshim`;
-  const volumes = [
-    ...["--volume", `${lab.repository}/shim:/opt/portshim:ro`],
-    ...["--volume", `${lab.repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
-  ];
   const podman = (...options: string[]) =>
-    lab.asUser(["podman", "run", "--rm", ...volumes, ...options, BASE, "/opt/portshim/portshim", "check", "--json"], {
+    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_STUB, "check", "--json"], {
       timeout: 60_000,
     });
   const own = findings(await podman("--user", "1000"));
@@ -294,12 +291,8 @@ test("the host's firewall: mentioned where it would keep others out", async () =
 });
 
 test("--user, as root: the port's capability is handed on", async () => {
-  const volumes = [
-    ...["--volume", `${lab.repository}/shim:/opt/portshim:ro`],
-    ...["--volume", `${lab.repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
-  ];
   const run = await lab.asUser(
-    ["podman", "run", "--rm", ...volumes, BASE, "/opt/portshim/portshim", "check", "--user=1000"],
+    ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_STUB, "check", "--user=1000"],
     { timeout: 60_000 },
   );
   assert.is(run.status, 1, run.stderr);

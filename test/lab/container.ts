@@ -1,15 +1,22 @@
 import type { Lab } from "./lab.js";
 
-/** Where a container made with hostNetwork() has the stub. */
+/** Where a container made with withPortshim() has the stub. */
 export const CONTAINERS_STUB = "/opt/portshim/portshim";
 
-/** podman's options for a container in the host's network, with the session bus, portshim and a Node on its PATH. */
-export function hostNetwork({ repository, uid }: Lab): string[] {
-  const socket = `/run/user/${uid}/bus`;
+/** podman's options for a container with portshim, and a Node on its PATH. */
+export function withPortshim({ repository }: Lab): string[] {
+  return [
+    ...["--volume", `${repository}/shim:/opt/portshim:ro`],
+    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+  ];
+}
+
+/** podman's options for such a container in the host's network, with the session bus. */
+export function hostNetwork(lab: Lab): string[] {
+  const socket = `/run/user/${lab.uid}/bus`;
   return [
     ...["--network", "host", "--volume", `${socket}:${socket}`],
     ...["--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`],
-    ...["--volume", `${repository}/shim:/opt/portshim:ro`],
-    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+    ...withPortshim(lab),
   ];
 }

@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { setPassword, startAgent } from "./agent.js";
+import { CONTAINERS_STUB, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
 const test = suite("portshim persist", "lab", "nodes");
@@ -392,13 +393,8 @@ test("--via=sudo, where it asks for no password", async () => {
 });
 
 test("elsewhere: the reason", async () => {
-  const { repository } = lab;
-  const shim = [
-    ...["--volume", `${repository}/shim:/opt/portshim:ro`],
-    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
-  ];
   const run = await lab.asUser(
-    ["podman", "run", "--rm", "--network", "host", ...shim, BASE, "/opt/portshim/portshim", "persist"],
+    ["podman", "run", "--rm", "--network", "host", ...withPortshim(lab), BASE, CONTAINERS_STUB, "persist"],
     { timeout: 60_000 },
   );
   assert.is(run.status, 125);
