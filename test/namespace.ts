@@ -2,14 +2,7 @@ import { type SpawnSyncReturns, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type NODE_VERSIONS, node, which } from "./need.js";
-
-/** The shells that the stub must run on: the command that starts one, without its script. */
-export const SHELLS: Readonly<Record<string, readonly string[]>> = {
-  dash: [which("dash") ?? "dash"],
-  bash: [which("bash") ?? "bash"],
-  busybox: [which("busybox") ?? "busybox", "sh"],
-};
+import { type NODE_VERSIONS, node } from "./need.js";
 
 /** What a command in a network namespace of its own is given. */
 export interface Situation {
@@ -31,17 +24,17 @@ const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 // Links, because a PATH is made of folders, and the folder with the system's programs may hold a Node as well.
 const links = mkdtempSync(join(tmpdir(), "portshim-path-"));
 process.on("exit", () => rmSync(links, { recursive: true, force: true }));
-for (const program of ["cat", "env", "grep", "od", "readlink"]) link("programs", program, `/usr/bin/${program}`);
+for (const program of ["cat", "env", "flock"]) link("programs", program, `/usr/bin/${program}`);
 
 function link(folder: string, name: string, target: string): void {
   mkdirSync(join(links, folder), { recursive: true });
   symlinkSync(target, join(links, folder, name));
 }
 
-/** A PATH with what the stub calls, and without any Node. */
+/** A PATH with a few programs, and without any Node. */
 export const PATH_WITHOUT_NODE = join(links, "programs");
 
-/** A PATH with what the stub calls, and this version of Node. */
+/** The same with this version of Node. */
 export function pathWith(version: (typeof NODE_VERSIONS)[number]): string {
   if (!existsSync(join(links, `node${version}`))) link(`node${version}`, "node", node(version));
   return `${join(links, `node${version}`)}:${PATH_WITHOUT_NODE}`;

@@ -1,13 +1,17 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
+import { machine } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { labMissing } from "./lab/lab.js";
 
 /** The checkout's top. */
 export const ROOT = resolve(__dirname, "..");
 
-/** The built stub. */
-export const STUB = join(ROOT, "shim", "portshim");
+/** The built launcher for this machine. */
+export const PORTSHIM = join(ROOT, "shim", "launcher", `portshim-${machine()}`);
+
+/** What npm links as `portshim`. */
+export const DISPATCHER = join(ROOT, "shim", "portshim");
 
 /** What a suite may need of the machine. */
 export interface Need {
@@ -33,8 +37,10 @@ export const NEEDS = {
         : "unshare, ip or the kernel's user namespaces are missing",
     remedy: packages,
   },
-  shells: programs(packages, "dash", "bash", "busybox", "mawk", "unshare", "setpriv"),
+  tools: programs(packages, "dash", "busybox", "unshare", "setpriv", "strace"),
   shellcheck: programs(packages, "shellcheck"),
+  gosu: programs(packages, "gosu"),
+  qemu: programs(packages, "qemu-aarch64-static", "aarch64-linux-gnu-gcc", "musl-gcc"),
   compiler: programs(packages, "gcc"),
   "systemd-sysctl": {
     missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),

@@ -14,15 +14,15 @@ export const check: Command = {
   what: "say what portshim sees and would do, and change nothing",
   about: "Says what portshim sees here and what it would do, and changes nothing.",
   statuses:
-    "0: nothing has to be done; 1: something, and there is a way; 2: there is none from here; 125: portshim failed.",
+    "0: nothing has to be done; 1: something, and there is a way; 2: there is none from here; 64: wrong options.",
   run,
 };
 
-async function run({ options, env, log, signal, print }: Call): Promise<number> {
+async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
   // A start heeds more variables than we do, and refuses those that are no good.
   parse(["--dry-run"], env, routeNames());
   const drop = dropFor(options);
-  const { facts, plan } = await preview({ options, drop, env, log, signal, thorough: true });
+  const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);
   if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
   else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));
@@ -34,7 +34,7 @@ function status({ verdict, ports }: Findings): number {
   const mended = (error: string | null) => error === null || (error === "EACCES" && verdict === "possible");
   const lost = ports?.some(({ error, holders }) => !mended(error) || holders !== null) ?? false;
   if (verdict === "impossible" || lost) return STATUS.noWay;
-  return verdict === "possible" ? STATUS.toDo : STATUS.said;
+  return verdict === "possible" ? STATUS.toDo : STATUS.ok;
 }
 
 /** How words are made to stand out; each function takes a text and returns it, marked or not. */

@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable } from "node:stream";
-import { findSetpriv } from "./setpriv.js";
+import { withParent } from "./launcher.js";
 
 /** How a program ended. */
 export interface Ending {
@@ -29,7 +29,7 @@ export interface Conditions {
   /** Stops it when it aborts. */
   readonly signal?: AbortSignal | undefined;
   readonly identity?: Identity | undefined;
-  /** Have it die when we do, even of KILL, where util-linux's setpriv is there to ask the kernel for that. */
+  /** Have it die when we do, even of KILL; see launcher.ts. */
   readonly dieWithUs?: boolean;
   /** Most bytes kept of either stream; default: 64 KiB. */
   readonly most?: number;
@@ -50,7 +50,7 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  */
 export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
   const { timeout, signal, identity, most = MOST_OUTPUT } = conditions;
-  const [program = "", ...rest] = conditions.dieWithUs ? [...tied(), ...argv] : argv;
+  const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
@@ -103,10 +103,4 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     );
     child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));
   });
-}
-
-/** prctl(2), PR_SET_PDEATHSIG; exec of a set-user-ID program clears it, so it is of use for bridges alone. */
-function tied(): string[] {
-  const setpriv = findSetpriv();
-  return setpriv === undefined ? [] : [setpriv, "--pdeathsig", "TERM", "--"];
 }

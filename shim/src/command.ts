@@ -7,11 +7,13 @@ import { persist } from "./persist.js";
 export interface Call {
   readonly options: Options;
   readonly env: NodeJS.ProcessEnv;
+  /** A server can bind low ports as it is; see Task. */
+  readonly canBind: boolean;
   /** Stops it: with the signal's reason. */
   readonly signal: AbortSignal;
   readonly log: Log;
   /** Writes to stdout. */
-  print(text: string): void;
+  print(text: string): unknown;
 }
 
 /** `portshim NAME`, which lives in the file of that name. */
@@ -22,7 +24,7 @@ export interface Command {
   /** The text of `portshim NAME --help`: what it does, and its exit statuses. */
   readonly about: string;
   readonly statuses: string;
-  /** Resolves to a status for the stub (see status.ts). Throws PortshimError. */
+  /** Resolves to the exit status. Throws PortshimError. */
   run(call: Call): Promise<number>;
 }
 

@@ -2,7 +2,6 @@ import type { Done, Log } from "./contract.js";
 import { type Drop, prepareDrop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { exclusively, type Waiting } from "./lock.js";
 import type { Options } from "./options.js";
 import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
 import { nextStep } from "./remedy.js";
@@ -21,7 +20,14 @@ export interface Task {
   readonly signal?: AbortSignal | undefined;
   /** Find out more than there is need for; see facts.ts. */
   readonly thorough?: boolean;
+  /** The server can bind low ports as it is: it holds CAP_NET_BIND_SERVICE, whatever this process holds. */
+  readonly canBind: boolean;
+  /** Takes turns with others that would ask somebody; default: our launcher has done so. */
+  readonly takeTurns?: TakeTurns;
 }
+
+/** Does `work` when it is our turn; what `done` gives then, if anything, makes it unnecessary. */
+export type TakeTurns = <T>(work: () => Promise<T>, done: () => T | undefined) => Promise<T>;
 
 /**
  * Makes the drop that --user asks for, before anything is changed: a server that was to be dropped never runs as root.
@@ -33,8 +39,8 @@ export function dropFor({ user }: Options): Drop | undefined {
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
-  const { options, drop, env, signal, thorough = false } = task;
-  const facts = await gather({ start: options.start, asker: options.startBy, drop, env, signal, thorough });
+  const { options, drop, env, signal, canBind, thorough = false } = task;
+  const facts = await gather({ start: options.start, asker: options.startBy, drop, env, signal, canBind, thorough });
   signal?.throwIfAborted();
   return { facts, plan: plan(facts, options.via) };
 }
@@ -44,12 +50,12 @@ export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }>
  *
  * Throws PortshimError, and the reason of the task's signal once that aborts.
  */
-export async function ensure(task: Task): Promise<Done> {
+export async function ensure(task: Task): Promise<{ done: Done; facts: Facts }> {
   const { log, signal } = task;
   const { facts, plan } = await preview(task);
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
-  if (plan.satisfied) return "already";
+  if (plan.satisfied) return { done: "already", facts };
   if (facts.threshold === undefined && !facts.mayBind)
     throw new PortshimError("no-setting", String(facts.wanted.value));
 
@@ -58,7 +64,7 @@ export async function ensure(task: Task): Promise<Done> {
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {
-      return await attempt(step, facts, task);
+      return { done: await attempt(step, facts, task), facts };
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;
@@ -72,12 +78,7 @@ export async function ensure(task: Task): Promise<Done> {
 function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
   const work = () => carryOut(step, facts, task);
   const isDone = () => (isSatisfied(liveThreshold(), facts.wanted.value) ? ("already" as const) : undefined);
-  return step.route.asksSomebody ? exclusively(work, isDone, waiting(task)) : work();
-}
-
-/** Another's prompt stays open as long as ours would; then it tells of a refusal, which takes a second. */
-export function waiting({ options, signal }: Pick<Task, "options" | "signal">): Waiting {
-  return { signal, patience: options.timeout * 1000 + 2000 };
+  return step.route.asksSomebody && task.takeTurns ? task.takeTurns(work, isDone) : work();
 }
 
 async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {

@@ -1,128 +1,100 @@
 import { writeSync } from "node:fs";
+import { Socket } from "node:net";
 import { constants } from "node:os";
 import { COMMANDS, type Command } from "./command.js";
 import type { Log } from "./contract.js";
-import { type Drop, leftovers, setprivCommand } from "./drop.js";
 import { dropFor, ensure, preview, type Task } from "./ensure.js";
-import { survey } from "./facts.js";
-import { PortshimError } from "./failure.js";
-import { becomeByNode, requireCommand, requireExecve } from "./handover.js";
+import { requireExecutable } from "./executable.js";
+import { PortshimError, statusOf } from "./failure.js";
 import { commandHelp, help, type Invocation, type Options, parse } from "./options.js";
-import { watchParent } from "./parent.js";
 import { isSatisfied } from "./plan.js";
+import { LAUNCHER, type Reply, send } from "./reply.js";
 import * as report from "./report.js";
 import { ROUTES, routeNames } from "./route.js";
-import { outward, STATUS, signalled } from "./status.js";
+import { STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
 import { liveThreshold } from "./threshold.js";
 import { VERSION } from "./version.js";
 
-/** Signals that stop portshim where it runs without the stub. */
-const STOPPING = ["SIGHUP", "SIGINT", "SIGQUIT"] as const;
-
-/** Who starts us: the stub, by its pid, or an image's ENTRYPOINT where there is no shell for it. */
-interface Caller {
-  /** Undefined where there is no stub: then we become the command ourselves. */
-  readonly stub: number | undefined;
-  /** The stub wants to know how to become --user, on stdout. */
-  readonly asksForDrop: boolean;
-}
+/** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
+type Outcome = { readonly reply: Reply } | { readonly status: number };
 
 /**
- * The helper's work for `portshim [options] -- command`: resolves to the status for the stub (see status.ts), or does
- * not return where it becomes the command. `env` holds what the stub says: PORTSHIM_STUB, its pid, and PORTSHIM_ASK.
+ * The helper's work: does what `portshim argument…` asks for, tells the launcher, and ends this process. `argv` is what the
+ * launcher gives: "1" if the command can bind low ports as it is, else "0"; then the arguments of portshim.
  */
-export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const caller: Caller = { stub: Number(env.PORTSHIM_STUB) || undefined, asksForDrop: env.PORTSHIM_ASK === "drop" };
+export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
+  const [canBind, ...words] = argv;
   const stop = new AbortController();
   const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
   process.on("SIGTERM", stopBy("SIGTERM"));
-  // The stub sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
-  for (const name of STOPPING) process.on(name, caller.stub ? () => {} : stopBy(name));
-  if (caller.stub) watchParent(caller.stub, stopBy("SIGTERM"));
-  const status = await dispatch(argv, caller, env, stop.signal).catch((error) => {
-    if (stop.signal.aborted) return stop.signal.reason as number;
-    sayWhy(error);
-    return statusOf(error);
-  });
-  return caller.stub ? status : outward(status);
+  // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT"] as const) process.on(name, () => {});
+  try {
+    // It closes when the launcher is gone, and then nobody waits for a prompt.
+    new Socket({ fd: LAUNCHER }).on("error", () => {}).on("close", stopBy("SIGTERM")).resume().unref();
+  } catch {
+    say("main.js is started by portshim, not by hand");
+    process.exit(STATUS.usage);
+  }
+  const outcome = await dispatch(words, { canBind: canBind === "1", env, signal: stop.signal }).catch(failed(words, stop.signal));
+  if ("status" in outcome) process.exit(outcome.status);
+  send(outcome.reply);
+  // The launcher waits for our end, and Node would take its time.
+  process.kill(process.pid, "SIGKILL");
+  return new Promise(() => {});
 }
 
-async function dispatch(
-  argv: readonly string[],
-  caller: Caller,
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal,
-): Promise<number> {
+/** What comes from the launcher. */
+type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
+
+async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
   const routes = routeNames();
-  const command = COMMANDS.find(({ name }) => name === argv[0]);
-  if (!command) return act(parse(argv, env, routes), caller, env, signal);
-  return call(command, parse(argv.slice(1), env, routes, command.name).options, env, signal);
+  const command = COMMANDS.find(({ name }) => name === words[0]);
+  if (!command) return act(parse(words, setting.env, routes), setting);
+  return call(command, parse(words.slice(1), setting.env, routes, command.name).options, setting);
 }
 
-async function call(command: Command, options: Options, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+async function call(command: Command, options: Options, setting: Setting): Promise<Outcome> {
   if (options.help) return print(commandHelp(command.name, command.about, command.statuses));
-  const status = await command.run({ options, env, signal, log: logger(options), print });
-  signal.throwIfAborted();
-  return status;
+  const status = await command.run({ ...setting, options, log: logger(options), print });
+  setting.signal.throwIfAborted();
+  return { status };
 }
 
-/** `more` are further lines. */
-function sayWhy(error: unknown, more: readonly string[] = []): void {
-  if (!(error instanceof PortshimError)) say(`this is a mistake in portshim: ${printable(String(error))}`);
-  else say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+function failed(words: readonly string[], signal: AbortSignal): (error: unknown) => Outcome {
+  const isStart = !COMMANDS.some(({ name }) => name === words[0]);
+  return (error) => {
+    if (signal.aborted) return { status: signal.reason as number };
+    if (!(error instanceof PortshimError)) {
+      say(`this is a mistake in portshim: ${printable(String(error))}`);
+      return { status: STATUS.software };
+    }
+    const more = isStart ? report.restarts(error) : [];
+    say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+    if (error.isRefusal) send({ refused: true });
+    return { status: statusOf(error) };
+  };
 }
 
-function statusOf(error: unknown): number {
-  const code = error instanceof PortshimError ? error.code : undefined;
-  if (code === "not-found") return STATUS.notFound;
-  return code === "not-executable" ? STATUS.notExecutable : STATUS.failed;
-}
-
-async function act(
-  invocation: Invocation,
-  caller: Caller,
-  env: NodeJS.ProcessEnv,
-  signal: AbortSignal,
-): Promise<number> {
-  const { options, command } = invocation;
+async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
   if (options.help) return print(help(COMMANDS, ROUTES));
   if (options.version) return print(`portshim ${VERSION}\n`);
   const drop = dropFor(options);
-  const task: Task = { options, drop, env, log: logger(options), signal };
+  const task: Task = { ...setting, options, drop, log: logger(options) };
   if (options.dryRun) {
     const { facts, plan } = await preview({ ...task, thorough: true });
     print(`${report.dryRun(facts, plan)}\n`);
-    return plan.satisfied || plan.steps.some(({ usable }) => usable) ? STATUS.said : STATUS.failed;
+    const isPossible = plan.satisfied || plan.steps.some(({ usable }) => usable);
+    return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
-  if (caller.asksForDrop && drop) return tellDrop(drop, options, env);
-  if (!caller.stub) requireExecve();
   // Before anybody is asked for it.
-  requireCommand(command[0] ?? "");
-  try {
-    await ensure(task);
-  } catch (error) {
-    if (!(error instanceof PortshimError) || signal.aborted) throw error;
-    sayWhy(error, report.restarts(error));
-    if (!options.optional) return STATUS.failed;
-    say("Starting the command all the same, because of --optional.");
-  }
-  signal.throwIfAborted();
-  if (caller.stub) return STATUS.ready;
-  if (drop && !options.quiet) for (const left of leftovers({ ...drop, setpriv: undefined })) say(left);
-  return becomeByNode(command, drop?.user);
-}
-
-/**
- * Tells the stub how to become the user, a word a line: HOME, then the command that goes before the server's; or only
- * `node`, where Node has to do it.
- */
-function tellDrop(drop: Drop, options: Options, env: NodeJS.ProcessEnv): number {
-  if (!drop.setpriv) return print("node\n");
-  const { wanted } = survey({ start: options.start, drop, env });
-  const keepsPort = !isSatisfied(liveThreshold(), wanted.value) && drop.held.has("net_bind_service");
-  if (!options.quiet) for (const left of leftovers(drop)) say(left);
-  return print(`${[drop.user.home, ...setprivCommand(drop, keepsPort)].join("\n")}\n`);
+  requireExecutable(command[0] ?? "", setting.env);
+  const { facts } = await ensure(task);
+  setting.signal.throwIfAborted();
+  if (!drop) return { reply: { start: true } };
+  const keepsPort = !isSatisfied(liveThreshold(), facts.wanted.value) && drop.held.has("net_bind_service");
+  return { reply: { start: true, user: drop.user, keepsPort } };
 }
 
 function logger({ quiet, verbose }: Options): Log {
@@ -132,7 +104,7 @@ function logger({ quiet, verbose }: Options): Log {
 }
 
 /** Throws PortshimError `output-failed`: what was asked for was not said. */
-function print(text: string): number {
+function print(text: string): Outcome {
   try {
     write(1, text);
   } catch (error) {
@@ -140,7 +112,7 @@ function print(text: string): number {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== "EPIPE") throw new PortshimError("output-failed", printable(message));
   }
-  return STATUS.said;
+  return { status: STATUS.ok };
 }
 
 function say(message: string): void {

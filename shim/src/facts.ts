@@ -1,6 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { mayBind } from "./bind.js";
 import { type Bridge, findBridge } from "./bridge.js";
+import { effectiveCapabilities } from "./capabilities.js";
 import type { Drop } from "./drop.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, networkNamespaceOf } from "./network.js";
@@ -43,6 +44,8 @@ export interface Request {
   /** Who asks for `start`, for a sentence; undefined: the command line. */
   readonly asker?: string | undefined;
   readonly drop: Drop | undefined;
+  /** The server can bind low ports as it is; see Task. */
+  readonly canBind: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
   /** Ask the host, and whether the port may be bound, even where there is no need. */
@@ -50,7 +53,7 @@ export interface Request {
 }
 
 /** Where we are and what is wanted there: all that files alone tell. */
-export function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
+function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
   const { start, asker, env } = request;
   const here = place(env);
   const declaredHere = resolve();
@@ -65,13 +68,13 @@ export function survey(request: Request): Pick<Facts, "place" | "declaredHere" |
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { drop, env, signal, thorough = false } = request;
+  const { drop, env, signal, canBind, thorough = false } = request;
   const seen = survey(request);
   const goal = seen.wanted.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high || thorough ? await mayBind(Math.max(goal, 1)) : undefined;
+  const bindable = high || thorough ? (await mayBind(Math.max(goal, 1))) && !isOursAlone(canBind) : undefined;
   const bridge = findBridge(seen.place, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
@@ -90,6 +93,11 @@ export async function gather(request: Request): Promise<Facts> {
     networkNamespace,
     network,
   };
+}
+
+/** A capability of Node's own file lets this process bind, but not the server. */
+function isOursAlone(canBind: boolean): boolean {
+  return !canBind && effectiveCapabilities().has("net_bind_service");
 }
 
 function atBoot({ hostRoot }: Place): Resolution | undefined {

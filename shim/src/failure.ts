@@ -1,4 +1,5 @@
 import { DROP_IN } from "./dropin.js";
+import { STATUS } from "./status.js";
 import { NAME } from "./threshold.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
@@ -8,7 +9,8 @@ const SENTENCES = {
     `this system refuses port ${port}, and it has no ${NAME} that could be lowered; it wants the server to run as root, or to hold CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
   "no-way": (detail: string) => `${NAME} cannot be lowered from here: ${detail}`,
   refused: (detail: string) => `the host refused to set ${NAME}: ${detail}`,
-  "refused-another": (detail: string) => `another portshim has just asked, and was refused: ${detail}`,
+  // launcher.c says the same.
+  "refused-another": () => "permission was denied to another portshim, which asked the host just before",
   dismissed: () => "the password prompt was dismissed",
   "timed-out": (seconds: string) => `nobody answered the host's password prompt within ${seconds} seconds`,
   "bridge-failed": (detail: string) => `the host could not be asked: ${detail}`,
@@ -17,10 +19,8 @@ const SENTENCES = {
   "no-persist": (detail: string) => `the host's /${DROP_IN} cannot be changed: ${detail}`,
   "persist-failed": (detail: string) => `the host's /${DROP_IN} could not be changed: ${detail}`,
   unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
-  "no-user": (detail: string) => `--user cannot be followed: ${detail}`,
-  "no-drop": (detail: string) => `--user cannot be followed: ${detail}`,
-  "no-execve": (version: string) =>
-    `without a shell (or, for --user, without util-linux's setpriv) portshim needs Node.js 22.15 or later, and this is ${version}`,
+  "no-user": (detail: string) => `cannot switch to the user: ${detail}`,
+  "no-drop": (detail: string) => `cannot switch to the user: ${detail}`,
   "not-found": (command: string) => `${command}: not found`,
   "not-executable": (command: string) => `${command}: cannot be executed`,
   "output-failed": (detail: string) => `the output could not be written: ${detail}`,
@@ -29,6 +29,20 @@ const SENTENCES = {
 
 /** Names a failure for programs; stable across releases. docs/library.md says which of them ensurePorts() can meet. */
 export type FailureCode = keyof typeof SENTENCES;
+
+/** The exit status of each failure but those that mean that there is no way, or that the host failed. */
+const STATUSES: Partial<Record<FailureCode, number>> = {
+  "bad-usage": STATUS.usage,
+  "no-user": STATUS.usage,
+  "no-drop": STATUS.noPermission,
+  "not-found": STATUS.notFound,
+  "not-executable": STATUS.notExecutable,
+};
+
+/** The exit status that a failure ends portshim with; docs/portshim.md lists them. */
+export function statusOf({ code, isRefusal }: PortshimError): number {
+  return STATUSES[code] ?? (isRefusal ? STATUS.noPermission : STATUS.unavailable);
+}
 
 /** A person's or a policy's no: asking again would only be a nuisance. */
 const REFUSALS: readonly FailureCode[] = ["refused", "refused-another", "dismissed", "timed-out"];

@@ -1,5 +1,6 @@
 import type { Done, EnsureOptions } from "./contract.js";
 import { ensure } from "./ensure.js";
+import { exclusively } from "./lock.js";
 import { accept } from "./options.js";
 import { routeNames } from "./route.js";
 
@@ -18,5 +19,14 @@ export { type FailureCode, PortshimError } from "./failure.js";
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   const { signal, log, options: asked } = accept(options, routeNames());
   signal?.throwIfAborted();
-  return ensure({ options: { ...asked, startBy: "This server" }, drop: undefined, env: process.env, log, signal });
+  const { done } = await ensure({
+    options: { ...asked, startBy: "This server" },
+    drop: undefined,
+    env: process.env,
+    log,
+    signal,
+    canBind: true,
+    takeTurns: (work, isDone) => exclusively(work, isDone, { signal, patience: (asked.timeout + 2) * 1000 }),
+  });
+  return done;
 }

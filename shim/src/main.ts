@@ -1,6 +1,7 @@
-// Nothing newer than ES5 up to the check: an old Node must get as far as its end.
-if (Number.parseInt(process.versions.node, 10) < 20) process.exit(101);
+// Nothing newer than ES5 up to the check: an old Node must get as far as its sentence.
+if (Number.parseInt(process.versions.node, 10) < 20) {
+  console.error("portshim: Node.js 20 or later is needed here, and this is %s", process.versions.node);
+  process.exit(69);
+}
 
-(require("./entrypoint.js") as typeof import("./entrypoint.js"))
-  .entrypoint(process.argv.slice(2), process.env)
-  .then((status) => process.exit(status));
+(require("./entrypoint.js") as typeof import("./entrypoint.js")).entrypoint(process.argv.slice(2), process.env);

@@ -13,8 +13,6 @@ export interface Options {
   via: readonly string[] | undefined;
   /** USER[:GROUP] that the server is to run as; undefined: as whoever started us. */
   user: string | undefined;
-  /** Start the server even when the port cannot be made available. */
-  optional: boolean;
   /** Seconds a password prompt may stay open, 1–86400. */
   timeout: number;
   dryRun: boolean;
@@ -43,7 +41,6 @@ export const DEFAULTS: Options = {
   startBy: undefined,
   via: undefined,
   user: undefined,
-  optional: false,
   timeout: 120,
   dryRun: false,
   quiet: false,
@@ -127,9 +124,8 @@ const TABLE: readonly Option[] = [
     variable: "PORTSHIM_OPTIONAL",
     help: "if it fails, warn and start the server all the same",
     of: ["start"],
-    set: (options) => {
-      options.optional = true;
-    },
+    // The launcher does that.
+    set: () => {},
   },
   {
     flag: "--timeout",
@@ -405,8 +401,9 @@ ${rows(commands)}
 Routes:
 ${rows(routes)}
 
-Exit status: the command's own; before that 125 (portshim failed), 126 (the command cannot be executed), 127 (it was
-not found), 128+N (stopped by signal N).
+Exit status: the command's own; before that 64 (wrong options, or no such user), 69 (no way from here, the host failed,
+or no Node.js), 70 (a bug in portshim), 77 (permission denied), 126 (the command cannot be executed), 127 (there is no
+such command), 128+N (stopped by signal N).
 `;
 }
 

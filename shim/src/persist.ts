@@ -4,11 +4,9 @@ import type { Ending } from "./child.js";
 import type { Call, Command } from "./command.js";
 import { DROP_IN, dropIn, isDropIn, MARK } from "./dropin.js";
 import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, yes } from "./elevation.js";
-import { waiting } from "./ensure.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
-import { exclusively } from "./lock.js";
 import { networkNamespaceOf } from "./network.js";
 import type { Options } from "./options.js";
 import { named } from "./plan.js";
@@ -26,7 +24,8 @@ export const persist: Command = {
   what: "have the host keep the threshold over its restarts, or no longer (--remove)",
   about: `Writes /${DROP_IN} on the host, and sets the threshold now: one password prompt, and none ever after.
 Works on the host itself, in a toolbox and in a distrobox.`,
-  statuses: "0: done, or nothing had to be done; 125: it failed; 128+N: stopped by signal N.",
+  statuses:
+    "0: done, or nothing had to be done; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
   run,
 };
 
@@ -105,7 +104,7 @@ const asWeAre: Elevation = {
 
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, sudo];
 
-async function run({ options, env, log, signal, print }: Call): Promise<number> {
+async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove puts back what the host's files say, and takes no --start");
   }
@@ -114,6 +113,7 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
     asker: options.startBy,
     drop: undefined,
     env,
+    canBind,
     signal,
     thorough: true,
   });
@@ -129,7 +129,7 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
   if (work && work.script !== APPLY && isForeign(root)) throw new PortshimError("no-persist", FOREIGN);
   if (work === undefined || isIn(root, work)) {
     log("info", nothingToDo(facts, options, winner));
-    return STATUS.said;
+    return STATUS.ok;
   }
   const argv = ["/bin/sh", "-c", work.script, "sh", checked(work.value)];
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
@@ -138,21 +138,16 @@ async function run({ options, env, log, signal, print }: Call): Promise<number> 
     `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
-    return STATUS.said;
+    return STATUS.ok;
   }
   let last: PortshimError | undefined;
   for (const way of ways) {
-    const act = async () => {
-      log("notice", shown(way));
-      await carryOut(way, argv, facts, options.timeout * 1000, signal);
-      return true;
-    };
-    const isDone = () => isIn(root, work) || undefined;
+    log("notice", shown(way));
     try {
-      await (way.asksSomebody ? exclusively(act, isDone, waiting({ options, signal })) : act());
+      await carryOut(way, argv, facts, options.timeout * 1000, signal);
       if (!isIn(root, work)) throw new PortshimError("persist-failed", "the host said yes, but nothing changed");
       log("info", done(work, winner === undefined));
-      return STATUS.said;
+      return STATUS.ok;
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;

@@ -58,7 +58,7 @@ export function tried(facts: Facts, steps: readonly Step[]): string[] {
 export function restarts(failure: PortshimError): string[] {
   if (!failure.isRefusal || process.stderr.isTTY) return [];
   return [
-    "(A systemd unit that restarts it would ask again each time; RestartPreventExitStatus=125 keeps it from that.)",
+    "(A systemd unit that restarts it would ask again each time; RestartPreventExitStatus=NOPERM keeps it from that.)",
   ];
 }
 

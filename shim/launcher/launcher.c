@@ -1,0 +1,339 @@
+/*
+ * portshim [options] -- command [argument…]: makes sure that the command can bind its ports, then becomes it.
+ *
+ * Every server passes through here, so it is handed over what we were given: process, environment, descriptors, signals,
+ * limits. If there is certainly nothing to do (satisfied.c) we just call exec. Otherwise a child becomes the helper,
+ * main.js on Node, which judges and acts; its reply says whether, and as whom, the command starts.
+ */
+#define _GNU_SOURCE
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+int decimal(const char *text, int most); /* satisfied.c has these two */
+bool is_satisfied(int wanted);
+
+/* Exit statuses: sysexits.h and the shell's. status.ts has the helper's. */
+#define SETTING "net.ipv4.ip_unprivileged_port_start=80"
+enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
+enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
+
+/* What we are asked for, as far as we need to know; the helper knows all of it. */
+struct request {
+	char **words, **command; /* our arguments without our name; what follows --, or NULL */
+	struct timespec started; /* CLOCK_REALTIME_COARSE, by which files are dated */
+	int start, timeout;      /* --start, or -1; the seconds that a prompt can stay open */
+	bool is_plain;           /* we have understood all of it */
+	bool is_optional;        /* --optional, and no --user, which it never covers */
+	bool can_prompt;
+};
+
+/* The helper's reply, as reply.ts writes it. */
+enum { START = 1, REFUSED = 2, HAS_USER = 4, KEEPS_PORT = 8 };
+struct reply {
+	uint32_t flags, uid, gid, count, groups[1024];
+	char home[4096];
+};
+
+/* The server's mask and its action for SIGCHLD, and what arrives while we wait. */
+struct signals {
+	sigset_t mask, waited;
+	struct sigaction children;
+	pid_t helper;
+	int stop;        /* the first that is to stop us, or 0 */
+	bool has_others; /* a child that we were started with has ended */
+};
+
+static _Noreturn void become(char **command)
+{
+	execvp(command[0], command);
+	int status = errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
+	for (char *at = command[0]; *at != '\0'; at++)
+		if ((unsigned char)*at < ' ' || *at == 127) *at = '?'; /* it must not control a terminal */
+	err(status, "%s", command[0]);
+}
+
+static bool is_set(const char *name)
+{
+	const char *value = getenv(name);
+	return value != NULL && *value != '\0';
+}
+
+static int variable(const char *name, int unset, int most, bool *is_plain)
+{
+	int number = is_set(name) ? decimal(getenv(name), most) : unset;
+	*is_plain = *is_plain && (number >= 0 || !is_set(name));
+	return number;
+}
+
+/* Reads --FLAG=NUMBER or --FLAG NUMBER, and moves *WORDS on to the number; false: it is something else. */
+static bool is_number(const char *flag, char ***words, int *number, int most)
+{
+	size_t length = strlen(flag);
+	if (strncmp(**words, flag, length) != 0 || strchr("=", (**words)[length]) == NULL) return false;
+	const char *value = **words + length + 1;
+	if ((**words)[length] == '\0') value = (*words)[1] == NULL ? "" : *++*words;
+	return (*number = decimal(value, most)) >= 0;
+}
+
+static struct request read_request(char **words)
+{
+	struct request request = {.words = words};
+	bool is_plain = !is_set("PORTSHIM_VIA") && !is_set("PORTSHIM_VERBOSE"), has_user = is_set("PORTSHIM_USER");
+	bool is_command = words[0] != NULL && words[0][0] != '-', is_dry = variable("PORTSHIM_DRY_RUN", 0, 1, &is_plain) == 1;
+	clock_gettime(CLOCK_REALTIME_COARSE, &request.started);
+	request.start = variable("PORTSHIM_START", -1, 1024, &is_plain);
+	request.timeout = variable("PORTSHIM_TIMEOUT", 120, 86400, &is_plain);
+	request.is_optional = variable("PORTSHIM_OPTIONAL", 0, 1, &is_plain) == 1;
+	variable("PORTSHIM_QUIET", 0, 1, &is_plain);
+	for (; *words != NULL && strcmp(*words, "--") != 0; words++) {
+		if (strcmp(*words, "--optional") == 0) {
+			request.is_optional = true;
+		} else if (strcmp(*words, "--quiet") != 0 && !is_number("--start", &words, &request.start, 1024) &&
+		           !is_number("--timeout", &words, &request.timeout, 86400)) {
+			is_plain = false;
+			has_user = has_user || strncmp(*words, "--user", 6) == 0;
+			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0;
+		}
+	}
+	/* If there is no command that can be started, the helper says what is wrong. */
+	if (!is_command && *words != NULL && words[1] != NULL && words[1][0] != '\0' && words[1][0] != '-')
+		request.command = words + 1;
+	request.can_prompt = !is_dry && (request.command != NULL || (is_command && strcmp(request.words[0], "persist") == 0));
+	request.is_optional = request.is_optional && request.command != NULL && !has_user;
+	request.is_plain = is_plain && request.command != NULL && request.timeout > 0 && !has_user && !is_dry;
+	return request;
+}
+
+/* Away from the descriptors that the server knows by their number. */
+static int moved(int descriptor)
+{
+	int other = fcntl(descriptor, F_DUPFD_CLOEXEC, 10);
+	close(descriptor);
+	return other;
+}
+
+/*
+ * One prompt at a time in this network namespace: a file named after it, in a folder that only this user can enter, for
+ * whoever can open the file can keep us waiting. Without such a folder there is no lock: -1. lock.ts does the same.
+ */
+static int open_lock(void)
+{
+	char name[64], run[64], temporary[64];
+	const char *folders[] = {getenv("XDG_RUNTIME_DIR"), run, temporary};
+	struct stat status;
+	if (stat("/proc/self/ns/net", &status) < 0) return -1;
+	snprintf(name, sizeof name, "portshim-%ju.lock", (uintmax_t)status.st_ino);
+	snprintf(run, sizeof run, "/run/user/%u", getuid());
+	snprintf(temporary, sizeof temporary, "/tmp/portshim-%u", getuid());
+	for (int i = 0, lock = -1; i < 3; i++) {
+		if (folders[i] == NULL || folders[i][0] != '/') continue;
+		if (folders[i] == temporary) mkdir(temporary, 0700);
+		int folder = open(folders[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fstat(folder, &status) == 0 && status.st_uid == getuid() && (status.st_mode & 07777) == 0700)
+			lock = openat(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+		close(folder);
+		if (lock >= 0) return moved(lock);
+	}
+	return -1;
+}
+
+/* The file has a byte since the first refusal; the last one counts for whoever had started by then. */
+static bool was_refused(int lock, struct timespec started)
+{
+	struct stat status;
+	if (fstat(lock, &status) < 0 || status.st_size == 0) return false;
+	time_t later = status.st_mtim.tv_sec - started.tv_sec;
+	return later > 0 || (later == 0 && status.st_mtim.tv_nsec >= started.tv_nsec);
+}
+
+/* From here on a stop waits; one that was ignored or blocked at the start is the server's. */
+static struct signals hold_signals(void)
+{
+	static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGWINCH};
+	struct signals signals = {.helper = -1};
+	struct sigaction action;
+	sigprocmask(SIG_SETMASK, NULL, &signals.mask);
+	sigemptyset(&signals.waited);
+	sigaddset(&signals.waited, SIGCHLD);
+	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+		if (!sigismember(&signals.mask, stops[i]) && sigaction(stops[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(&signals.waited, stops[i]);
+	sigprocmask(SIG_BLOCK, &signals.waited, NULL);
+	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.children);
+	return signals;
+}
+
+/* Ends as a stop would have ended us, if there was one; the kernel spares process 1. */
+static void give_signals_back(const struct signals *signals)
+{
+	sigaction(SIGCHLD, &signals->children, NULL);
+	while (signals->children.sa_handler == SIG_IGN && waitpid(-1, NULL, WNOHANG) > 0) continue;
+	if (signals->has_others) kill(getpid(), SIGCHLD);
+	if (signals->stop != 0) raise(signals->stop);
+	sigprocmask(SIG_SETMASK, &signals->mask, NULL);
+	if (signals->stop != 0) exit(128 + signals->stop);
+}
+
+/* Waits for a signal, and notes what it means. */
+static bool wait_for_signal(struct signals *signals, const struct timespec *patience)
+{
+	siginfo_t info;
+	int signal = sigtimedwait(&signals->waited, &info, patience);
+	/* httpd's images are stopped by WINCH. A terminal's comes from the kernel, or from a relay, which process 1 has not. */
+	bool is_resize = signal == SIGWINCH && (info.si_code != SI_USER ||
+	                 (getpid() != 1 && open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) >= 0));
+	if (signal == SIGCHLD && info.si_pid != signals->helper) signals->has_others = true;
+	if (signal > 0 && signal != SIGCHLD && !is_resize && signals->stop == 0) signals->stop = signal;
+	return signal > 0;
+}
+
+/* Whether the command can bind low ports as it is. A capability of a file, such as Node's or ours, ends with exec. */
+static bool can_bind(void)
+{
+	if (geteuid() == 0 && (prctl(PR_GET_SECUREBITS) & SECBIT_NOROOT) == 0)
+		return prctl(PR_CAPBSET_READ, CAP_NET_BIND_SERVICE) == 1;
+	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE, 0L, 0L) == 1;
+}
+
+/* In the child. main.js lies beside us, in npm's package or in an image; it replies on descriptor 3. */
+static _Noreturn void become_helper(char **arguments, int reply)
+{
+	char path[PATH_MAX], **kept = environ;
+	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 32);
+	path[length < 0 ? 0 : length] = '\0';
+	char *end = length < 0 ? stpcpy(path, "/usr/local/bin/") : strrchr(path, '/') + 1;
+	strcpy(end, "../lib/main.js");
+	if (access(path, R_OK) < 0) strcpy(end, "../lib/portshim/main.js");
+	if (access(path, R_OK) < 0) err(SOFTWARE, "internal error: portshim is not installed completely: %s", path);
+	/* They are the server's: NODE_OPTIONS runs code, NODE_CHANNEL_FD takes its first message. */
+	for (char **at = environ; *at != NULL; at++)
+		if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
+	*kept = NULL;
+	size_t count = 0;
+	while (arguments[count] != NULL) count++;
+	char *words[count + 4]; /* main.js knows its first by its place */
+	memcpy(words, (char *[]){"node", path, can_bind() ? "1" : "0"}, 3 * sizeof *words);
+	memcpy(words + 3, arguments, (count + 1) * sizeof *words);
+	close(STDIN_FILENO);
+	open("/dev/null", O_RDONLY);
+	dup2(reply, 3);
+	if (syscall(SYS_close_range, 4, ~0U, 0) < 0) /* before Linux 5.9 */
+		for (int i = 4; i < sysconf(_SC_OPEN_MAX); i++) close(i);
+	execvp("node", words);
+	if (errno == ENOENT) execvp("nodejs", words);
+	errx(UNAVAILABLE, "Node.js 20 or later is needed here, and cannot be started: %s\n"
+	     "Install it, or lower the threshold from outside:\n"
+	     "    sudo sysctl -w %s    (on the host, if this shares the host's network)\n"
+	     "    podman run --sysctl %s …    (or docker, if this has its own)", strerror(errno), SETTING, SETTING);
+}
+
+/* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
+static int run_helper(const struct request *request, struct signals *signals, struct reply *reply)
+{
+	int ends[2] = {-1, -1}, status = 0;
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+	for (int i = 0; i < 2; i++) ends[i] = moved(ends[i]);
+	if (ends[1] < 0 || (signals->helper = fork()) < 0) {
+		warn("cannot start the helper");
+		return UNAVAILABLE;
+	}
+	if (signals->helper == 0) {
+		/* The helper ends when we do; a Node with capabilities of its own loses this, and sees the socket close. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		sigemptyset(&signals->mask);
+		sigprocmask(SIG_SETMASK, &signals->mask, NULL);
+		become_helper(request->words, ends[1]);
+	}
+	close(ends[1]);
+	while (waitpid(signals->helper, &status, WNOHANG) != signals->helper) {
+		bool is_late = !wait_for_signal(signals, signals->stop != 0 ? &(struct timespec){.tv_sec = 1} : NULL);
+		if (signals->stop != 0) kill(signals->helper, is_late ? SIGKILL : SIGTERM);
+	}
+	/* A stop that has arrived by now wins over any reply. */
+	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
+	if (recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && (reply->flags & START) != 0) return -1;
+	if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
+	if (signals->stop == 0) warnx("internal error (please report it): signal %d ended the helper", WTERMSIG(status));
+	return SOFTWARE;
+}
+
+/* Waits for our turn, and has the helper look; returns only if the command is to be started. */
+static void ask_helper(const struct request *request, struct reply *reply)
+{
+	int status = -1, lock = request->can_prompt ? open_lock() : -1;
+	struct signals signals = hold_signals();
+	/* No longer than another's prompt can stay open: one that was stopped must not hold up everybody. */
+	for (int waits = (request->timeout + 2) * 100; lock >= 0 && waits > 0 && signals.stop == 0; waits--) {
+		if (flock(lock, LOCK_EX | LOCK_NB) == 0) break;
+		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
+	}
+	if (was_refused(lock, request->started)) {
+		warnx("permission was denied to another portshim, which asked the host just before");
+		status = NOPERM;
+	} else if (signals.stop == 0 && !(request->is_plain && is_satisfied(request->start))) {
+		status = run_helper(request, &signals, reply);
+	}
+	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) warn("cannot note the refusal");
+	give_signals_back(&signals);
+	if (request->is_optional && (status == UNAVAILABLE || status == SOFTWARE || status == NOPERM)) {
+		warnx("starting the command anyway (--optional)");
+		status = -1;
+	}
+	if (status >= 0) exit(status);
+}
+
+#define must(call) ((call) < 0 ? err(NOPERM, "cannot switch to the user: %s", #call) : (void)0)
+
+/* capabilities(7). root keeps what it has. */
+static void become_user(const struct reply *reply)
+{
+	uint32_t kept = (reply->flags & KEEPS_PORT) != 0 ? 1U << CAP_NET_BIND_SERVICE : 0;
+	uint32_t header[2] = {CAPABILITY_VERSION_3}, sets[6] = {kept, kept, kept}; /* effective, permitted, inheritable */
+	bool is_root = reply->uid == 0;
+	/* Without CAP_SETPCAP the bounding set stays, and is harmless with no_new_privs. */
+	for (int i = 0; !is_root && prctl(PR_CAPBSET_READ, i) >= 0; i++)
+		if (kept == 0 || i != CAP_NET_BIND_SERVICE) must(prctl(PR_CAPBSET_DROP, i) == 0 || errno == EPERM ? 0 : -1);
+	if (!is_root) must(prctl(PR_SET_KEEPCAPS, 1L));
+	must(setgroups(reply->count, reply->groups));
+	must(setresgid(reply->gid, reply->gid, reply->gid));
+	must(setresuid(reply->uid, reply->uid, reply->uid));
+	if (!is_root) must(syscall(SYS_capset, header, sets)); /* empties the ambient set, too */
+	if (kept != 0) must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0L, 0L));
+	if (!is_root) must(prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L));
+	must(setenv("HOME", reply->home, 1));
+}
+
+int main(int argc, char **argv)
+{
+	static struct reply reply;
+	program_invocation_short_name = "portshim"; /* for err(3) */
+	if (argc < 1 || getuid() != geteuid() || getgid() != getegid())
+		errx(NOPERM, "the program must not be set-user-ID or set-group-ID");
+	/* --with-parent PID COMMAND…: for the helper, a command that ends when it does, even if it is killed. */
+	if (argc > 3 && strcmp(argv[1], "--with-parent") == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != decimal(argv[2], INT_MAX)) return SOFTWARE;
+		become(argv + 3);
+	}
+	struct request request = read_request(argv + 1);
+	if (!request.is_plain || !is_satisfied(request.start)) ask_helper(&request, &reply);
+	if ((reply.flags & HAS_USER) != 0) become_user(&reply);
+	become(request.command);
+}

@@ -1,0 +1,166 @@
+/*
+ * The fast path's question: is there certainly nothing to do? That needs none of the rules of sysctl.d(5): if every line
+ * that could set the threshold asks for at least the value in force, then whichever wins is satisfied, masked or not.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NAME "ip_unprivileged_port_start"
+enum { WEB = 80, LARGEST_PORT = 65535, RESOLVE_IN_ROOT = 0x10 }; /* the last is linux/openat2.h's */
+
+/* What the drop-ins are read for. */
+struct question {
+	int live;      /* the threshold in force: ports below it need a privilege (ip-sysctl.rst) */
+	int host;      /* the host's root, or -1: the files are our own */
+	bool is_named; /* a drop-in that nothing masks asks for the live value by the key's own name */
+};
+
+/* Returns the number, 0 to MOST, or -1 if the text is anything but that: "080", "+80", "", "80 # web". */
+int decimal(const char *text, int most)
+{
+	int number = 0;
+	if (*text == '\0' || (*text == '0' && text[1] != '\0')) return -1;
+	for (; *text != '\0'; text++) {
+		if (*text < '0' || *text > '9' || number > (most - (*text - '0')) / 10) return -1;
+		number = number * 10 + (*text - '0');
+	}
+	return number;
+}
+
+static char *trimmed(char *text)
+{
+	text += strspn(text, " \t");
+	for (char *end = strchr(text, '\0'); end > text && strchr(" \t", end[-1]) != NULL; end--) end[-1] = '\0';
+	return text;
+}
+
+/* Whether the key could be the threshold's, or a glob match it. */
+static bool may_name(const char *key)
+{
+	if (strstr(key, NAME) != NULL) return true;
+	const char *tail = NULL;
+	for (const char *at = key; (at = strpbrk(at, "*?[]")) != NULL; at++) tail = at + 1;
+	if (tail == NULL) return false;
+	/* systemd's globs know braces and escapes; a slash at the end, or a dot that becomes one, is nothing. */
+	size_t length = strlen(tail);
+	if (strpbrk(key, "\\{}") != NULL || length == 0 || strchr("./", tail[length - 1]) != NULL) return true;
+	return length < sizeof NAME && strcmp(&NAME[sizeof NAME - 1 - length], tail) == 0;
+}
+
+/* Whether this line cannot be a reason to do something. */
+static bool is_harmless_line(struct question *question, char *line, bool is_unmasked)
+{
+	char *key = trimmed(line);
+	if (*key == '#' || *key == ';') return true;
+	char *value = strchr(key, '=');
+	if (value != NULL) *value++ = '\0';
+	key = trimmed(key);
+	if (!may_name(key)) return true;
+	/* Above 80 it has to be the live value itself: the kernel could refuse a larger one, and then 80 is wanted. */
+	int asked = value == NULL ? -1 : decimal(trimmed(value), LARGEST_PORT);
+	if (asked < question->live || (question->live > WEB && asked != question->live)) return false;
+	if (is_unmasked && (strcmp(key, "net.ipv4." NAME) == 0 || strcmp(key, "net/ipv4/" NAME) == 0))
+		question->is_named = true;
+	return true;
+}
+
+static int open_file(const struct question *question, const char *path, int flags)
+{
+	/* Without O_NONBLOCK a FIFO would hold up every start. */
+	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+	if (question->host < 0) return open(path, flags);
+	/* The host's links lead to the host's files. */
+	uint64_t how[] = {(uint64_t)flags, 0, RESOLVE_IN_ROOT};
+	return (int)syscall(SYS_openat2, question->host, path, how, sizeof how);
+}
+
+/* After any other error the helper has to look. */
+static bool is_absent(void)
+{
+	return errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+}
+
+static bool is_harmless_file(struct question *question, const char *path, bool is_unmasked)
+{
+	static char text[1 << 16];
+	int file = open_file(question, path, 0);
+	if (file < 0) return is_absent();
+	struct stat status;
+	size_t length = 0;
+	ssize_t got = fstat(file, &status);
+	if (got == 0 && S_ISREG(status.st_mode))
+		while ((got = read(file, text + length, sizeof text - length)) > 0) length += (size_t)got;
+	close(file);
+	if (got < 0 || length == sizeof text) return false;
+	text[length] = '\0';
+	/* systemd's read_line() ends a line at a CR and a NUL, too. */
+	for (char *line = text, *next; line < text + length; line = next) {
+		next = line + strcspn(line, "\r\n");
+		*next++ = '\0';
+		if (!is_harmless_line(question, line, is_unmasked)) return false;
+	}
+	return true;
+}
+
+static bool is_harmless_folder(struct question *question, const char *path, bool is_unmasked)
+{
+	int folder = open_file(question, path, O_DIRECTORY);
+	DIR *entries = folder < 0 ? NULL : fdopendir(folder);
+	if (entries == NULL) return is_absent();
+	bool is_harmless = true;
+	struct dirent *entry;
+	while (errno = 0, is_harmless && (entry = readdir(entries)) != NULL) {
+		char file[512]; /* a name has 255 bytes at most */
+		size_t length = strlen(entry->d_name);
+		if (entry->d_name[0] == '.' || length < 5 || strcmp(entry->d_name + length - 5, ".conf") != 0) continue;
+		stpcpy(stpcpy(stpcpy(file, path), "/"), entry->d_name);
+		is_harmless = is_harmless_file(question, file, is_unmasked);
+	}
+	is_harmless = is_harmless && errno == 0;
+	closedir(entries);
+	return is_harmless;
+}
+
+static bool is_harmless_tree(struct question *question)
+{
+	const char *folders[] = {"/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"};
+	for (int i = 0; i < 4; i++)
+		if (!is_harmless_folder(question, folders[i], question->host < 0 && i == 0)) return false;
+	return is_harmless_file(question, "/etc/sysctl.conf", false);
+}
+
+/* In one read: files below /proc/sys answer only at offset 0. */
+static int live_threshold(void)
+{
+	char text[8];
+	int file = open("/proc/sys/net/ipv4/" NAME, O_RDONLY | O_CLOEXEC);
+	if (file < 0) return -1;
+	ssize_t length = read(file, text, sizeof text);
+	close(file);
+	if (length < 1 || text[length - 1] != '\n') return -1;
+	text[length - 1] = '\0';
+	return decimal(text, LARGEST_PORT);
+}
+
+/*
+ * Whether the helper would certainly find nothing to do. WANTED is the threshold that an option asks for, or -1: then
+ * what the drop-ins of sysctl.d(5) ask for counts, here and on a host that is seen under /run/host, and else 80.
+ */
+bool is_satisfied(int wanted)
+{
+	struct question question = {.live = live_threshold(), .host = -1};
+	if (question.live < 0 || wanted >= 0) return question.live >= 0 && question.live <= wanted;
+	if (!is_harmless_tree(&question)) return false;
+	question.host = open("/run/host", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	bool is_harmless = question.host < 0 ? is_absent() : is_harmless_tree(&question);
+	close(question.host);
+	return is_harmless && (question.live <= WEB || question.is_named);
+}
