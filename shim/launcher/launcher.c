@@ -1,16 +1,15 @@
 /*
  * portshim [options] -- command [argument…]: makes sure that the command can bind its ports, then becomes it.
  *
- * Every server passes through here, so it is handed over what we were given: process, environment, descriptors, signals,
- * limits. If there is certainly nothing to do (satisfied.c) we just call exec. Otherwise a child becomes the helper,
- * main.js on Node, which judges and acts; its reply says whether, and as whom, the command starts.
+ * The command gets what we were given: the process, environment, descriptors, signals, limits. If there is certainly
+ * nothing to do (satisfied.c) we just call exec. Otherwise a child becomes the helper, main.js on Node, which judges
+ * and acts; its reply says whether, and as whom, the command starts.
  */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +29,6 @@ int decimal(const char *text, int most); /* satisfied.c has these two */
 bool is_satisfied(int wanted);
 
 /* Exit statuses: sysexits.h and the shell's. status.ts has the helper's. */
-#define SETTING "net.ipv4.ip_unprivileged_port_start=80"
 enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
 
@@ -38,10 +36,11 @@ enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20
 struct request {
 	char **words, **command; /* our arguments without our name; what follows --, or NULL */
 	struct timespec started; /* CLOCK_REALTIME_COARSE, by which files are dated */
-	int start, timeout;      /* --start, or -1; the seconds that a prompt can stay open */
+	int count, start;        /* of words; --start, or -1 */
+	int timeout;             /* the seconds that a prompt can stay open */
 	bool is_plain;           /* we have understood all of it */
 	bool is_optional;        /* --optional, and no --user, which it never covers */
-	bool can_prompt;
+	bool can_prompt;         /* one at a time does */
 };
 
 /* The helper's reply, as reply.ts writes it. */
@@ -92,11 +91,12 @@ static bool is_number(const char *flag, char ***words, int *number, int most)
 	return (*number = decimal(value, most)) >= 0;
 }
 
-static struct request read_request(char **words)
+static struct request read_request(int count, char **words)
 {
-	struct request request = {.words = words};
+	struct request request = {.count = count, .words = words};
 	bool is_plain = !is_set("PORTSHIM_VIA") && !is_set("PORTSHIM_VERBOSE"), has_user = is_set("PORTSHIM_USER");
-	bool is_command = words[0] != NULL && words[0][0] != '-', is_dry = variable("PORTSHIM_DRY_RUN", 0, 1, &is_plain) == 1;
+	bool is_command = count > 0 && words[0][0] != '-', is_persist = is_command && strcmp(words[0], "persist") == 0;
+	bool is_dry = variable("PORTSHIM_DRY_RUN", 0, 1, &is_plain) == 1;
 	clock_gettime(CLOCK_REALTIME_COARSE, &request.started);
 	request.start = variable("PORTSHIM_START", -1, 1024, &is_plain);
 	request.timeout = variable("PORTSHIM_TIMEOUT", 120, 86400, &is_plain);
@@ -109,14 +109,15 @@ static struct request read_request(char **words)
 		           !is_number("--timeout", &words, &request.timeout, 86400)) {
 			is_plain = false;
 			has_user = has_user || strncmp(*words, "--user", 6) == 0;
-			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0;
+			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0 ||
+			         strcmp(*words, "-h") == 0 || strcmp(*words, "--version") == 0;
 		}
 	}
 	/* If there is no command that can be started, the helper says what is wrong. */
 	if (!is_command && *words != NULL && words[1] != NULL && words[1][0] != '\0' && words[1][0] != '-')
 		request.command = words + 1;
-	request.can_prompt = !is_dry && (request.command != NULL || (is_command && strcmp(request.words[0], "persist") == 0));
-	request.is_optional = request.is_optional && request.command != NULL && !has_user;
+	request.can_prompt = !is_dry && (request.command != NULL || is_persist);
+	request.is_optional = request.is_optional && request.command != NULL && !has_user && !is_dry;
 	request.is_plain = is_plain && request.command != NULL && request.timeout > 0 && !has_user && !is_dry;
 	return request;
 }
@@ -172,9 +173,10 @@ static struct signals hold_signals(void)
 	sigprocmask(SIG_SETMASK, NULL, &signals.mask);
 	sigemptyset(&signals.waited);
 	sigaddset(&signals.waited, SIGCHLD);
-	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
-		if (!sigismember(&signals.mask, stops[i]) && sigaction(stops[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&signals.waited, stops[i]);
+	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+		bool is_servers = sigaction(stops[i], NULL, &action) < 0 || action.sa_handler == SIG_IGN;
+		if (!is_servers && !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
+	}
 	sigprocmask(SIG_BLOCK, &signals.waited, NULL);
 	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.children);
 	return signals;
@@ -196,7 +198,7 @@ static bool wait_for_signal(struct signals *signals, const struct timespec *pati
 {
 	siginfo_t info;
 	int signal = sigtimedwait(&signals->waited, &info, patience);
-	/* httpd's images are stopped by WINCH. A terminal's comes from the kernel, or from a relay, which process 1 has not. */
+	/* It stops httpd's images. A terminal's comes from the kernel, or from a relay, which process 1 does not have. */
 	bool is_resize = signal == SIGWINCH && (info.si_code != SI_USER ||
 	                 (getpid() != 1 && open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) >= 0));
 	if (signal == SIGCHLD && info.si_pid != signals->helper) signals->has_others = true;
@@ -204,33 +206,31 @@ static bool wait_for_signal(struct signals *signals, const struct timespec *pati
 	return signal > 0;
 }
 
-/* Whether the command can bind low ports as it is. A capability of a file, such as Node's or ours, ends with exec. */
-static bool can_bind(void)
+/* Whether the command will hold the port's capability. One of a file, such as Node's or ours, ends with exec. */
+static bool holds_capability(void)
 {
 	if (geteuid() == 0 && (prctl(PR_GET_SECUREBITS) & SECBIT_NOROOT) == 0)
 		return prctl(PR_CAPBSET_READ, CAP_NET_BIND_SERVICE) == 1;
 	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE, 0L, 0L) == 1;
 }
 
-/* In the child. main.js lies beside us, in npm's package or in an image; it replies on descriptor 3. */
-static _Noreturn void become_helper(char **arguments, int reply)
+/* In the child. main.js lies beside us, in an image or in npm's package; it replies on descriptor 3. */
+static _Noreturn void become_helper(const struct request *request, int reply)
 {
-	char path[PATH_MAX], **kept = environ;
+	char path[4096], **kept = environ;
 	ssize_t length = readlink("/proc/self/exe", path, sizeof path - 32);
 	path[length < 0 ? 0 : length] = '\0';
 	char *end = length < 0 ? stpcpy(path, "/usr/local/bin/") : strrchr(path, '/') + 1;
-	strcpy(end, "../lib/main.js");
-	if (access(path, R_OK) < 0) strcpy(end, "../lib/portshim/main.js");
+	strcpy(end, "../lib/portshim/main.js");
+	if (access(path, R_OK) < 0) strcpy(end, "../lib/main.js");
 	if (access(path, R_OK) < 0) err(SOFTWARE, "internal error: portshim is not installed completely: %s", path);
 	/* They are the server's: NODE_OPTIONS runs code, NODE_CHANNEL_FD takes its first message. */
 	for (char **at = environ; *at != NULL; at++)
 		if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
 	*kept = NULL;
-	size_t count = 0;
-	while (arguments[count] != NULL) count++;
-	char *words[count + 4]; /* main.js knows its first by its place */
-	memcpy(words, (char *[]){"node", path, can_bind() ? "1" : "0"}, 3 * sizeof *words);
-	memcpy(words + 3, arguments, (count + 1) * sizeof *words);
+	char *words[request->count + 4]; /* main.js knows its first by its place */
+	memcpy(words, (char *[]){"node", path, holds_capability() ? "1" : "0"}, 3 * sizeof *words);
+	memcpy(words + 3, request->words, ((size_t)request->count + 1) * sizeof *words);
 	close(STDIN_FILENO);
 	open("/dev/null", O_RDONLY);
 	dup2(reply, 3);
@@ -240,8 +240,8 @@ static _Noreturn void become_helper(char **arguments, int reply)
 	if (errno == ENOENT) execvp("nodejs", words);
 	errx(UNAVAILABLE, "Node.js 20 or later is needed here, and cannot be started: %s\n"
 	     "Install it, or lower the threshold from outside:\n"
-	     "    sudo sysctl -w %s    (on the host, if this shares the host's network)\n"
-	     "    podman run --sysctl %s …    (or docker, if this has its own)", strerror(errno), SETTING, SETTING);
+	     "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80    (on the host, if its network is shared)\n"
+	     "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=80 …    (or docker, if not)", strerror(errno));
 }
 
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
@@ -259,7 +259,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		sigemptyset(&signals->mask);
 		sigprocmask(SIG_SETMASK, &signals->mask, NULL);
-		become_helper(request->words, ends[1]);
+		become_helper(request, ends[1]);
 	}
 	close(ends[1]);
 	while (waitpid(signals->helper, &status, WNOHANG) != signals->helper) {
@@ -280,10 +280,9 @@ static void ask_helper(const struct request *request, struct reply *reply)
 	int status = -1, lock = request->can_prompt ? open_lock() : -1;
 	struct signals signals = hold_signals();
 	/* No longer than another's prompt can stay open: one that was stopped must not hold up everybody. */
-	for (int waits = (request->timeout + 2) * 100; lock >= 0 && waits > 0 && signals.stop == 0; waits--) {
-		if (flock(lock, LOCK_EX | LOCK_NB) == 0) break;
+	int waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
+	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
-	}
 	if (was_refused(lock, request->started)) {
 		warnx("permission was denied to another portshim, which asked the host just before");
 		status = NOPERM;
@@ -304,13 +303,13 @@ static void ask_helper(const struct request *request, struct reply *reply)
 /* capabilities(7). root keeps what it has. */
 static void become_user(const struct reply *reply)
 {
-	uint32_t kept = (reply->flags & KEEPS_PORT) != 0 ? 1U << CAP_NET_BIND_SERVICE : 0;
-	uint32_t header[2] = {CAPABILITY_VERSION_3}, sets[6] = {kept, kept, kept}; /* effective, permitted, inheritable */
 	bool is_root = reply->uid == 0;
+	uint32_t kept = (reply->flags & KEEPS_PORT) != 0 && !is_root ? 1U << CAP_NET_BIND_SERVICE : 0;
+	uint32_t header[2] = {CAPABILITY_VERSION_3}, sets[6] = {kept, kept, kept}; /* effective, permitted, inheritable */
 	/* Without CAP_SETPCAP the bounding set stays, and is harmless with no_new_privs. */
 	for (int i = 0; !is_root && prctl(PR_CAPBSET_READ, i) >= 0; i++)
 		if (kept == 0 || i != CAP_NET_BIND_SERVICE) must(prctl(PR_CAPBSET_DROP, i) == 0 || errno == EPERM ? 0 : -1);
-	if (!is_root) must(prctl(PR_SET_KEEPCAPS, 1L));
+	if (kept != 0) must(prctl(PR_SET_KEEPCAPS, 1L));
 	must(setgroups(reply->count, reply->groups));
 	must(setresgid(reply->gid, reply->gid, reply->gid));
 	must(setresuid(reply->uid, reply->uid, reply->uid));
@@ -329,10 +328,10 @@ int main(int argc, char **argv)
 	/* --with-parent PID COMMAND…: for the helper, a command that ends when it does, even if it is killed. */
 	if (argc > 3 && strcmp(argv[1], "--with-parent") == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		if (getppid() != decimal(argv[2], INT_MAX)) return SOFTWARE;
+		if (getppid() != decimal(argv[2], 1 << 30)) return SOFTWARE;
 		become(argv + 3);
 	}
-	struct request request = read_request(argv + 1);
+	struct request request = read_request(argc - 1, argv + 1);
 	if (!request.is_plain || !is_satisfied(request.start)) ask_helper(&request, &reply);
 	if ((reply.flags & HAS_USER) != 0) become_user(&reply);
 	become(request.command);

@@ -1,6 +1,6 @@
 /*
- * The fast path's question: is there certainly nothing to do? That needs none of the rules of sysctl.d(5): if every line
- * that could set the threshold asks for at least the value in force, then whichever wins is satisfied, masked or not.
+ * The fast path's question: is there certainly nothing to do? It needs no rules of sysctl.d(5): if every line that
+ * could set the threshold asks for at least the value in force, then whichever wins is satisfied, masked or not.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -58,12 +58,8 @@ static bool may_name(const char *key)
 /* Whether this line cannot be a reason to do something. */
 static bool is_harmless_line(struct question *question, char *line, bool is_unmasked)
 {
-	char *key = trimmed(line);
-	if (*key == '#' || *key == ';') return true;
-	char *value = strchr(key, '=');
-	if (value != NULL) *value++ = '\0';
-	key = trimmed(key);
-	if (!may_name(key)) return true;
+	char *value = trimmed(line), *key = trimmed(strsep(&value, "="));
+	if (*key == '#' || *key == ';' || !may_name(key)) return true;
 	/* Above 80 it has to be the live value itself: the kernel could refuse a larger one, and then 80 is wanted. */
 	int asked = value == NULL ? -1 : decimal(trimmed(value), LARGEST_PORT);
 	if (asked < question->live || (question->live > WEB && asked != question->live)) return false;

@@ -1,4 +1,3 @@
-import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 
 /** An address that is nobody's (RFC 3849): the port is never taken. IPv6 checks the privilege before the address. */
@@ -40,6 +39,8 @@ function bindTcp(port: number, host: string): Promise<string | undefined> {
 }
 
 function bindUdp(port: number): Promise<string> {
+  // Loaded only here, because it is hardly ever needed.
+  const { createSocket } = require("node:dgram") as typeof import("node:dgram");
   return new Promise((resolve) => {
     const socket = createSocket("udp4");
     socket.on("error", ({ code = "" }: NodeJS.ErrnoException) => {

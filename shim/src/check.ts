@@ -2,16 +2,13 @@ import type { Call, Command } from "./command.js";
 import { dropFor, preview } from "./ensure.js";
 import { type Findings, find } from "./findings.js";
 import type { Lifetime } from "./lifetime.js";
-import { parse } from "./options.js";
-import { routeNames } from "./route.js";
+import { parse, ROUTE_NAMES } from "./options.js";
 import { STATUS } from "./status.js";
 import { commandLine, printable } from "./text.js";
 import { KERNEL_DEFAULT, NAME } from "./threshold.js";
 
 /** `portshim check`: what portshim sees and would do. */
 export const check: Command = {
-  name: "check",
-  what: "say what portshim sees and would do, and change nothing",
   about: "Says what portshim sees here and what it would do, and changes nothing.",
   statuses:
     "0: nothing has to be done; 1: something, and there is a way; 2: there is none from here; 64: wrong options.",
@@ -20,7 +17,7 @@ export const check: Command = {
 
 async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
   // A start heeds more variables than we do, and refuses those that are no good.
-  parse(["--dry-run"], env, routeNames());
+  parse(["--dry-run"], env, ROUTE_NAMES);
   const drop = dropFor(options);
   const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);

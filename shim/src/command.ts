@@ -1,7 +1,5 @@
-import { check } from "./check.js";
 import type { Log } from "./contract.js";
 import type { CommandName, Options } from "./options.js";
-import { persist } from "./persist.js";
 
 /** What a command of portshim's own is given. */
 export interface Call {
@@ -18,9 +16,6 @@ export interface Call {
 
 /** `portshim NAME`, which lives in the file of that name. */
 export interface Command {
-  readonly name: CommandName;
-  /** One line for --help. */
-  readonly what: string;
   /** The text of `portshim NAME --help`: what it does, and its exit statuses. */
   readonly about: string;
   readonly statuses: string;
@@ -28,5 +23,24 @@ export interface Command {
   run(call: Call): Promise<number>;
 }
 
+/** A command before it is called: a start of a server must not wait until all of them are loaded. */
+export interface Entry {
+  readonly name: CommandName;
+  /** One line for --help. */
+  readonly what: string;
+  load(): Command;
+}
+
 /** All of them. */
-export const COMMANDS: readonly Command[] = [check, persist];
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "check",
+    what: "say what portshim sees and would do, and change nothing",
+    load: () => (require("./check.js") as typeof import("./check.js")).check,
+  },
+  {
+    name: "persist",
+    what: "have the host keep the threshold over its restarts, or no longer (--remove)",
+    load: () => (require("./persist.js") as typeof import("./persist.js")).persist,
+  },
+];

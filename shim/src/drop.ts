@@ -1,7 +1,7 @@
 import { type Capability, effectiveCapabilities } from "./capabilities.js";
 import { PortshimError } from "./failure.js";
 import { LONGEST_HOME, MOST_GROUPS } from "./reply.js";
-import type { User } from "./user.js";
+import { resolveUser, type User } from "./user.js";
 
 /** How root becomes the server's user, which the launcher does. */
 export interface Drop {
@@ -11,9 +11,17 @@ export interface Drop {
 }
 
 /**
+ * Resolves the user that --user names, before anything is changed: a server that was to be dropped never runs as root.
+ * Throws PortshimError `no-user` or `no-drop`.
+ */
+export function dropTo(spec: string): Drop {
+  return prepareDrop(resolveUser(spec));
+}
+
+/**
  * Makes sure that we can become `user`. Throws PortshimError `no-drop` if we are not root, or lack what it takes.
  */
-export function prepareDrop(user: User): Drop {
+function prepareDrop(user: User): Drop {
   if (process.getuid?.() !== 0) throw new PortshimError("no-drop", "only root can do that");
   const held = effectiveCapabilities();
   const lacks = (["setuid", "setgid"] as const).filter((name) => !held.has(name));

@@ -1,13 +1,10 @@
 import type { Done, Log } from "./contract.js";
-import { type Drop, prepareDrop } from "./drop.js";
+import type { Drop } from "./drop.js";
 import { type Facts, gather } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import type { Options } from "./options.js";
-import { isSatisfied, type Plan, plan, type Step } from "./plan.js";
-import { nextStep } from "./remedy.js";
-import * as report from "./report.js";
-import { liveThreshold } from "./threshold.js";
-import { resolveUser } from "./user.js";
+import type { Plan, Step } from "./plan.js";
+import { isSatisfied, liveThreshold } from "./threshold.js";
 
 /** What is to be ensured, for whom, and who is told of it. */
 export interface Task {
@@ -29,20 +26,33 @@ export interface Task {
 /** Does `work` when it is our turn; what `done` gives then, if anything, makes it unnecessary. */
 export type TakeTurns = <T>(work: () => Promise<T>, done: () => T | undefined) => Promise<T>;
 
-/**
- * Makes the drop that --user asks for, before anything is changed: a server that was to be dropped never runs as root.
- * Throws PortshimError `no-user` or `no-drop`.
- */
+/** How the server becomes the user of --user, if there is one. Throws PortshimError `no-user` or `no-drop`. */
 export function dropFor({ user }: Options): Drop | undefined {
-  return user === undefined ? undefined : prepareDrop(resolveUser(user));
+  return user === undefined ? undefined : (require("./drop.js") as typeof import("./drop.js")).dropTo(user);
+}
+
+/** What is needed once the facts are known. */
+function later() {
+  return {
+    ...(require("./plan.js") as typeof import("./plan.js")),
+    report: require("./report.js") as typeof import("./report.js"),
+    remedy: require("./remedy.js") as typeof import("./remedy.js"),
+  };
+}
+
+/** Loads it while the host answers, which takes as long. */
+async function prepareLater(): Promise<void> {
+  await new Promise(setImmediate);
+  later();
 }
 
 /** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
   const { options, drop, env, signal, canBind, thorough = false } = task;
-  const facts = await gather({ start: options.start, asker: options.startBy, drop, env, signal, canBind, thorough });
+  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, thorough };
+  const [facts] = await Promise.all([gather(request), prepareLater()]);
   signal?.throwIfAborted();
-  return { facts, plan: plan(facts, options.via) };
+  return { facts, plan: later().plan(facts, options.via) };
 }
 
 /**
@@ -53,6 +63,7 @@ export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }>
 export async function ensure(task: Task): Promise<{ done: Done; facts: Facts }> {
   const { log, signal } = task;
   const { facts, plan } = await preview(task);
+  const { report, remedy } = later();
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
   if (plan.satisfied) return { done: "already", facts };
@@ -71,7 +82,7 @@ export async function ensure(task: Task): Promise<{ done: Done; facts: Facts }> 
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), nextStep(facts)].join("\n");
+  last.remedy = [...report.tried(facts, usable), remedy.nextStep(facts)].join("\n");
   throw last;
 }
 
@@ -83,6 +94,7 @@ function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
 
 async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {
   const { value } = facts.wanted;
+  const { report } = later();
   // Somebody else may have lowered it while the host was asked, or another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);

@@ -1,19 +1,16 @@
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { constants } from "node:os";
-import { COMMANDS, type Command } from "./command.js";
+import { COMMANDS, type Entry } from "./command.js";
 import type { Log } from "./contract.js";
 import { dropFor, ensure, preview, type Task } from "./ensure.js";
 import { requireExecutable } from "./executable.js";
 import { PortshimError, statusOf } from "./failure.js";
-import { commandHelp, help, type Invocation, type Options, parse } from "./options.js";
-import { isSatisfied } from "./plan.js";
+import { commandHelp, help, type Invocation, type Options, parse, ROUTE_NAMES } from "./options.js";
 import { LAUNCHER, type Reply, send } from "./reply.js";
-import * as report from "./report.js";
-import { ROUTES, routeNames } from "./route.js";
 import { STATUS, signalled } from "./status.js";
 import { printable } from "./text.js";
-import { liveThreshold } from "./threshold.js";
+import { isSatisfied, liveThreshold } from "./threshold.js";
 import { VERSION } from "./version.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
@@ -49,14 +46,14 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
 type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
 
 async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
-  const routes = routeNames();
   const command = COMMANDS.find(({ name }) => name === words[0]);
-  if (!command) return act(parse(words, setting.env, routes), setting);
-  return call(command, parse(words.slice(1), setting.env, routes, command.name).options, setting);
+  if (!command) return act(parse(words, setting.env, ROUTE_NAMES), setting);
+  return call(command, parse(words.slice(1), setting.env, ROUTE_NAMES, command.name).options, setting);
 }
 
-async function call(command: Command, options: Options, setting: Setting): Promise<Outcome> {
-  if (options.help) return print(commandHelp(command.name, command.about, command.statuses));
+async function call(entry: Entry, options: Options, setting: Setting): Promise<Outcome> {
+  const command = entry.load();
+  if (options.help) return print(commandHelp(entry.name, command.about, command.statuses));
   const status = await command.run({ ...setting, options, log: logger(options), print });
   setting.signal.throwIfAborted();
   return { status };
@@ -70,7 +67,7 @@ function failed(words: readonly string[], signal: AbortSignal): (error: unknown)
       say(`this is a mistake in portshim: ${printable(String(error))}`);
       return { status: STATUS.software };
     }
-    const more = isStart ? report.restarts(error) : [];
+    const more = isStart ? report().restarts(error) : [];
     say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
     if (error.isRefusal) send({ refused: true });
     return { status: statusOf(error) };
@@ -78,13 +75,13 @@ function failed(words: readonly string[], signal: AbortSignal): (error: unknown)
 }
 
 async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
-  if (options.help) return print(help(COMMANDS, ROUTES));
+  if (options.help) return print(help(COMMANDS, (require("./route.js") as typeof import("./route.js")).ROUTES));
   if (options.version) return print(`portshim ${VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...setting, options, drop, log: logger(options) };
   if (options.dryRun) {
     const { facts, plan } = await preview({ ...task, thorough: true });
-    print(`${report.dryRun(facts, plan)}\n`);
+    print(`${report().dryRun(facts, plan)}\n`);
     const isPossible = plan.satisfied || plan.steps.some(({ usable }) => usable);
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
@@ -95,6 +92,11 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
   if (!drop) return { reply: { start: true } };
   const keepsPort = !isSatisfied(liveThreshold(), facts.wanted.value) && drop.held.has("net_bind_service");
   return { reply: { start: true, user: drop.user, keepsPort } };
+}
+
+/** Loaded when something has to be said. */
+function report() {
+  return require("./report.js") as typeof import("./report.js");
 }
 
 function logger({ quiet, verbose }: Options): Log {

@@ -44,7 +44,7 @@ export interface Request {
   /** Who asks for `start`, for a sentence; undefined: the command line. */
   readonly asker?: string | undefined;
   readonly drop: Drop | undefined;
-  /** The server can bind low ports as it is; see Task. */
+  /** The server holds CAP_NET_BIND_SERVICE, whatever this process holds. */
   readonly canBind: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
@@ -68,13 +68,13 @@ function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "decla
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { drop, env, signal, canBind, thorough = false } = request;
+  const { drop, env, signal, thorough = false } = request;
   const seen = survey(request);
   const goal = seen.wanted.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high || thorough ? (await mayBind(Math.max(goal, 1))) && !isOursAlone(canBind) : undefined;
+  const bindable = high || thorough ? await canServerBind(request, goal, threshold) : undefined;
   const bridge = findBridge(seen.place, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
@@ -95,9 +95,15 @@ export async function gather(request: Request): Promise<Facts> {
   };
 }
 
-/** A capability of Node's own file lets this process bind, but not the server. */
-function isOursAlone(canBind: boolean): boolean {
-  return !canBind && effectiveCapabilities().has("net_bind_service");
+/** Whether the server can bind the lowest wanted port as it is. */
+async function canServerBind(request: Request, goal: number, threshold: number | undefined): Promise<boolean> {
+  if (!request.canBind) {
+    if (threshold !== undefined && threshold > goal) return false;
+    // One of Node's own file lets this process bind, but not the server.
+    if (effectiveCapabilities().has("net_bind_service")) return false;
+  }
+  // Even a capability may not count here: a container's root has it, but not over the host's network.
+  return mayBind(Math.max(goal, 1));
 }
 
 function atBoot({ hostRoot }: Place): Resolution | undefined {

@@ -21,8 +21,9 @@ const SENTENCES = {
   unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
   "no-user": (detail: string) => `cannot switch to the user: ${detail}`,
   "no-drop": (detail: string) => `cannot switch to the user: ${detail}`,
-  "not-found": (command: string) => `${command}: not found`,
-  "not-executable": (command: string) => `${command}: cannot be executed`,
+  // What exec would say, and the launcher says.
+  "not-found": (command: string) => `${command}: No such file or directory`,
+  "not-executable": (command: string) => `${command}: Permission denied`,
   "output-failed": (detail: string) => `the output could not be written: ${detail}`,
   "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
 } as const;

@@ -1,8 +1,7 @@
 import type { Done, EnsureOptions } from "./contract.js";
 import { ensure } from "./ensure.js";
 import { exclusively } from "./lock.js";
-import { accept } from "./options.js";
-import { routeNames } from "./route.js";
+import { accept, ROUTE_NAMES } from "./options.js";
 
 export type { Done, EnsureOptions, Level, Log, RouteName } from "./contract.js";
 export { type FailureCode, PortshimError } from "./failure.js";
@@ -17,7 +16,7 @@ export { type FailureCode, PortshimError } from "./failure.js";
  * variables it reads PORTSHIM_BRIDGE alone.
  */
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
-  const { signal, log, options: asked } = accept(options, routeNames());
+  const { signal, log, options: asked } = accept(options, ROUTE_NAMES);
   signal?.throwIfAborted();
   const { done } = await ensure({
     options: { ...asked, startBy: "This server" },

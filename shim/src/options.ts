@@ -1,4 +1,4 @@
-import type { EnsureOptions, Log } from "./contract.js";
+import type { EnsureOptions, Log, RouteName } from "./contract.js";
 import { PortshimError } from "./failure.js";
 import { commandLine, printable } from "./text.js";
 import { KERNEL_DEFAULT } from "./threshold.js";
@@ -54,6 +54,9 @@ export const DEFAULTS: Options = {
 
 /** Longest time a prompt may stay open, in seconds: a day. */
 const LONGEST_TIMEOUT = 86400;
+
+/** What --via can name, in the order in which they are tried; route.ts has the routes. */
+export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "sudo"];
 
 /** portshim's own commands. */
 const COMMAND_NAMES = ["check", "persist"] as const;

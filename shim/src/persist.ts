@@ -20,8 +20,6 @@ import { liveThreshold, NAME, FILE as SETTING } from "./threshold.js";
 
 /** `portshim persist`: the host keeps the threshold over its restarts. */
 export const persist: Command = {
-  name: "persist",
-  what: "have the host keep the threshold over its restarts, or no longer (--remove)",
   about: `Writes /${DROP_IN} on the host, and sets the threshold now: one password prompt, and none ever after.
 Works on the host itself, in a toolbox and in a distrobox.`,
   statuses:

@@ -1,6 +1,7 @@
 import { no, type Verdict } from "./elevation.js";
 import type { Facts } from "./facts.js";
 import { ROUTES, type Route } from "./route.js";
+import { isSatisfied } from "./threshold.js";
 
 /** A route as the plan sees it. */
 export interface Step extends Verdict {
@@ -35,9 +36,4 @@ export function plan(facts: Facts, via?: readonly string[]): Plan {
       ...no(via ? "--via does not name it" : `only where --via=${route.name} names it`),
     })),
   };
-}
-
-/** Whether the threshold alone lets a server bind ports from `wanted` up; false where the kernel has none. */
-export function isSatisfied(threshold: number | undefined, wanted: number): boolean {
-  return threshold !== undefined && threshold <= wanted;
 }

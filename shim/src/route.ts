@@ -109,13 +109,8 @@ function bySysctl(elevation: Elevation, what: string): Route {
 const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
 const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
 
-/** All routes, least intrusive first. */
+/** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
-
-/** Their names, as --via takes them. */
-export function routeNames(): RouteName[] {
-  return ROUTES.map(({ name }) => name);
-}
 
 function sysctlPath({ host }: Facts): string | undefined {
   return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));

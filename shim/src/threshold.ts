@@ -56,3 +56,8 @@ export function kernelTakes(text: string): number | undefined {
   if (sign === "-" && value !== 0) return undefined;
   return value <= Math.min(LARGEST, localPortRangeStart()) ? value : undefined;
 }
+
+/** Whether the threshold alone lets a server bind ports from `wanted` up; false if the kernel has none. */
+export function isSatisfied(threshold: number | undefined, wanted: number): boolean {
+  return threshold !== undefined && threshold <= wanted;
+}

@@ -38,8 +38,8 @@ const UNREADABLE = "\u{fffd}";
  *   only one.
  *
  * Throws PortshimError `no-user` if gosu refuses the spec, and in three cases of our own: the spec is empty; it is not
- * UTF-8 (two such names look the same in Node); an id in the files is one that no process can have (gosu passes it on,
- * and the kernel takes its lower 32 bits, which can be root's).
+ * UTF-8 (two such names look the same in Node); an id that the files give is not one that a process can have. For gosu
+ * one that is missing or no number is 0, root's; of one that is too large the kernel takes the lower 32 bits.
  *
  * Source: GetExecUser() in moby/sys/user, July 2026. gosu calls it; gosu up to 1.19 calls an older one, which takes
  * a number out of range if it is in the files, and ignores what follows a second colon.
@@ -54,9 +54,8 @@ export function resolveUser(spec: string, root = "/"): User {
     group === ""
       ? { uid, gid, groups: membershipsOf(login, root), home }
       : { uid, gid: gidOf(group, root), groups: [], home };
-  const impossible = [user.uid, user.gid, ...user.groups].find((id) => id < 0 || id > LARGEST_ID);
-  if (impossible === undefined) return user;
-  throw new PortshimError("no-user", `user "${printable(name)}" has an impossible id: ${impossible}`);
+  if ([user.uid, user.gid, ...user.groups].every((id) => id >= 0 && id <= LARGEST_ID)) return user;
+  throw new PortshimError("no-user", `/etc/passwd or /etc/group has an invalid id for user "${printable(name)}"`);
 }
 
 function accountOf(name: string, root: string): Account {
@@ -97,9 +96,9 @@ function lines(root: string, file: string): string[][] {
     .map((line) => line.split(":"));
 }
 
-/** An id in the files. As for gosu one that is missing or no number is 0, root's: it does not make the line invalid. */
+/** An id in the files; NaN if it is missing or no number. */
 function idIn(field = ""): number {
-  return INTEGER.test(field) ? Number(field) : 0;
+  return INTEGER.test(field) ? Number(field) : Number.NaN;
 }
 
 /** What USER or GROUP is as a number; undefined: it is a name. One that is out of range is never a name. */
