@@ -1,13 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { machine, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 // Times the satisfied start, in network and mount namespaces of its own: root, Linux, gcc, and the Debian packages tini,
-// dumb-init, catatonit, gosu, mawk, busybox-static. `npm run bench [ROUNDS]`.
+// dumb-init, catatonit, gosu. `npm run bench [ROUNDS]`. The environment and the drop-ins are this machine's own.
 
 const HERE = resolve(__dirname, "..");
-const STUB = join(HERE, "..", "shim", "portshim");
+const SHIM = join(HERE, "..", "shim");
+const PORTSHIM = join(SHIM, "launcher", `portshim-${machine()}`);
 const TRUE = "/bin/true";
 const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const [rounds = 300] = process.argv.slice(2).map(Number);
@@ -22,35 +23,25 @@ const node = [join(HERE, "node_modules/node26/bin/node"), join(HERE, "../node_mo
 );
 if (node === undefined) throw new Error("Node 26 is not installed: npm install");
 
-/** As a container's runtime gives it to an entrypoint. */
-const ENVIRONMENT = {
-  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-  HOME: "/root",
-  HOSTNAME: "0123456789ab",
-  TERM: "xterm",
-  container: "podman",
-};
-
 interface Contender {
   readonly name: string;
   readonly argv: readonly string[];
 }
 
-const shim = (...shell: string[]): string[] => [...shell, STUB, "--", TRUE];
 // Without -s it would warn that it is not process 1.
-const TINI: Contender = { name: "tini", argv: ["tini", "-s", "--", TRUE] };
-const PORTSHIM: Contender = { name: "portshim (dash)", argv: shim("dash") };
+const TINI: Contender = { name: "tini -s", argv: ["tini", "-s", "--", TRUE] };
+const OURS: Contender = { name: "portshim", argv: [PORTSHIM, "--", TRUE] };
 const CONTENDERS: readonly Contender[] = [
   TINI,
+  { name: "true", argv: [TRUE] },
   { name: "sh -c 'exec true' (dash)", argv: ["dash", "-c", `exec ${TRUE}`] },
   { name: "dumb-init", argv: ["dumb-init", TRUE] },
   { name: "catatonit", argv: ["catatonit", "--", TRUE] },
   { name: "gosu", argv: ["gosu", "0", TRUE] },
   { name: "node -e 0 (v26)", argv: [node, "-e", "0"] },
-  PORTSHIM,
-  { name: "portshim --start=80 (dash)", argv: ["dash", STUB, "--start=80", "--", TRUE] },
-  { name: "portshim (bash)", argv: shim("bash") },
-  { name: "portshim (busybox)", argv: shim("busybox", "sh") },
+  OURS,
+  { name: "portshim --start=80", argv: [PORTSHIM, "--start=80", "--", TRUE] },
+  { name: "portshim, through npm's dispatcher", argv: [join(SHIM, "portshim"), "--", TRUE] },
 ];
 
 /** A sysctl.d tree with this many drop-ins of three lines each. */
@@ -63,19 +54,22 @@ function dropIns(count: number): string {
   return tree;
 }
 
-/** Shell commands after which this tree is in /etc/sysctl.d, and nothing in /usr/lib. */
-const show = (tree: string) => [`mount --bind ${tree} /etc/sysctl.d`, "mount -t tmpfs tmpfs /usr/lib/sysctl.d"];
+/**
+ * Shell commands after which this tree is in /etc/sysctl.d, and nothing else is anywhere: neither in /usr/lib, nor below a
+ * /run/host, where a machine that shows itself there has each file twice.
+ */
+const show = (tree: string) => [
+  "mount -t tmpfs tmpfs /run",
+  `mount --bind ${tree} /etc/sysctl.d`,
+  "mount -t tmpfs tmpfs /usr/lib/sysctl.d",
+];
 
-/** Nanoseconds by round and contender, with the machine's stock files but for what is done before. */
+/** Nanoseconds by round and contender, with this machine's files but for what is done before. */
 function time(contenders: readonly Contender[], count: number, before: readonly string[] = []): number[][] {
-  // The host's files, where this machine shows itself under /run/host, would count twice.
-  const prepare = [`echo 80 > ${SETTING}`, "mount -t tmpfs tmpfs /run", ...before].join(" && ");
   const commands = contenders.flatMap(({ argv }, at) => (at === 0 ? argv : [",", ...argv]));
-  const script = `${prepare} && exec "$@"`;
+  const script = `${[`echo 80 > ${SETTING}`, ...before].join(" && ")} && exec "$@"`;
   const argv = ["--net", "--mount", "sh", "-c", script, "sh", timer, String(count + 5), ...commands];
-  const { stdout } = must(
-    spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", env: ENVIRONMENT, maxBuffer: 1 << 28 }),
-  );
+  const { stdout } = must(spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", maxBuffer: 1 << 28 }));
   // The first rounds warm up.
   return stdout
     .trim()
@@ -102,27 +96,25 @@ function cell(ratios: readonly number[]): string {
 const floors: [what: string, value: number, most: number][] = [];
 
 console.log(`Whole processes, ${rounds} rounds in turn; per round the ratio to tini's time; median (quartiles).\n`);
-console.log("| start of `true` through | × tini |\n|---|---|");
+console.log("| start of `true` through | × `tini -s` |\n|---|---|");
 const all = time(CONTENDERS, rounds);
 for (const [at, { name }] of CONTENDERS.entries()) {
   console.log(`| ${name} | ${cell(all.map((round) => (round[at] as number) / (round[0] as number)))} |`);
 }
-const withoutMawk = time([TINI, PORTSHIM], rounds, ["mount --bind /dev/null /usr/bin/mawk"]);
-console.log(`| ${PORTSHIM.name}, without mawk | ${cell(withoutMawk.map(([tini = 1, ours = 1]) => ours / tini))} |`);
 const ratio = (a: string, b: string) => {
   const [x, y] = [a, b].map((name) => CONTENDERS.findIndex((contender) => contender.name === name));
   return all.map((round) => (round[x as number] as number) / (round[y as number] as number));
 };
-floors.push(["portshim (dash) / tini", quantile(ratio(PORTSHIM.name, "tini"), 0.5), 2.0]);
-floors.push(["portshim (dash) / node -e 0", quantile(ratio(PORTSHIM.name, "node -e 0 (v26)"), 0.5), 1 / 6]);
+floors.push(["portshim / tini -s", quantile(ratio(OURS.name, TINI.name), 0.5), 0.8]);
+floors.push(["portshim / node -e 0", quantile(ratio(OURS.name, "node -e 0 (v26)"), 0.5), 1 / 15]);
 
-console.log("\n| drop-ins in /etc/sysctl.d (dash) | × tini | × that of 10 |\n|---|---|---|");
+console.log("\n| drop-ins in /etc/sysctl.d | × `tini -s` | × that of 10 |\n|---|---|---|");
 const trees = [0, 10, 100, 1000].map((count) => ({ count, tree: dropIns(count), ratios: [] as number[] }));
 // In short turns, because each tree needs a mount namespace of its own.
 const turns = 15;
 for (let turn = 0; turn < turns; turn++) {
   for (const { tree, ratios } of trees) {
-    const times = time([TINI, PORTSHIM], Math.ceil(rounds / turns), show(tree));
+    const times = time([TINI, OURS], Math.ceil(rounds / turns), show(tree));
     ratios.push(
       quantile(
         times.map(([tini = 1, ours = 1]) => ours / tini),
@@ -135,7 +127,7 @@ const ten = trees.find(({ count }) => count === 10)?.ratios ?? [];
 for (const { count, ratios } of trees) {
   const toTen = ratios.map((value, turn) => value / (ten[turn] ?? 1));
   console.log(`| ${count} | ${cell(ratios)} | ${cell(toTen)} |`);
-  if (count === 1000) floors.push(["1,000 drop-ins / 10", quantile(toTen, 0.5), 4.0]);
+  if (count === 1000) floors.push(["1,000 drop-ins / 10", quantile(toTen, 0.5), 7.0]);
 }
 
 console.log("\n| floor | is | at most |\n|---|---|---|");

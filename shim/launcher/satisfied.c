@@ -70,18 +70,15 @@ static bool is_harmless_line(struct question *question, char *line, bool is_unma
 
 static int open_file(const struct question *question, const char *path, int flags)
 {
-	/* Without O_NONBLOCK a FIFO would hold up every start. */
-	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK;
-	if (question->host < 0) return open(path, flags);
-	/* The host's links lead to the host's files. */
-	uint64_t how[] = {(uint64_t)flags, 0, RESOLVE_IN_ROOT};
+	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK; /* else a FIFO would hold up every start */
+	if (question->host < 0) return openat(AT_FDCWD, path, flags); /* musl's open() makes two system calls of this */
+	uint64_t how[] = {(uint64_t)flags, 0, RESOLVE_IN_ROOT}; /* the host's links lead to the host's files */
 	return (int)syscall(SYS_openat2, question->host, path, how, sizeof how);
 }
 
-/* After any other error the helper has to look. */
 static bool is_absent(void)
 {
-	return errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+	return errno == ENOENT || errno == ENOTDIR || errno == EACCES; /* after any other error the helper has to look */
 }
 
 static bool is_harmless_file(struct question *question, const char *path, bool is_unmasked)
@@ -90,13 +87,16 @@ static bool is_harmless_file(struct question *question, const char *path, bool i
 	int file = open_file(question, path, 0);
 	if (file < 0) return is_absent();
 	struct stat status;
-	size_t length = 0;
-	ssize_t got = fstat(file, &status);
-	if (got == 0 && S_ISREG(status.st_mode))
-		while ((got = read(file, text + length, sizeof text - length)) > 0) length += (size_t)got;
+	ssize_t length = fstat(file, &status);
+	if (length == 0 && S_ISREG(status.st_mode)) {
+		length = read(file, text, sizeof text);
+		if (length != status.st_size || length == sizeof text) length = -1; /* there is more, or it is changing */
+	}
 	close(file);
-	if (got < 0 || length == sizeof text) return false;
+	if (length < 0) return false;
 	text[length] = '\0';
+	if (memmem(text, (size_t)length, NAME, sizeof NAME - 1) == NULL && memchr(text, '*', (size_t)length) == NULL &&
+	    memchr(text, '?', (size_t)length) == NULL && memchr(text, '[', (size_t)length) == NULL) return true; /* most */
 	/* systemd's read_line() ends a line at a CR and a NUL, too. */
 	for (char *line = text, *next; line < text + length; line = next) {
 		next = line + strcspn(line, "\r\n");
