@@ -1,58 +1,110 @@
 #!/bin/bash
-# Prints the folder of the podman image store with the lab's images, building it first where it is not there yet.
-#
-# It is a store, and not a tarball, because podman takes a ready one as it is (additionalimagestores), while loading a
-# tarball costs seconds at each start of the lab.
+# Prints the folder with what the lab's host boots from, building it first where it is not there yet: root, the files of
+# a Debian, and store, a podman image store for its user (a store, because podman takes a ready one as it is, while
+# loading a tarball costs seconds).
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
-# The last two are for the official builds of Node.
-packages=bash,busybox-static,dash,flatpak-xdg-utils,libcap2-bin,nginx-light,passwd,procps,sudo,util-linux,libatomic1,libstdc++6
-suite=bookworm
+suite=trixie
 
-# Runs inside the lab's namespaces, as the lab's user: only she makes files whose owners fit her containers.
+host=(
+	systemd systemd-sysv libpam-systemd dbus dbus-user-session polkitd pkexec sudo login passwd
+	util-linux util-linux-extra procps iproute2 curl jq ca-certificates perl-base
+	podman podman-toolbox distrobox crun uidmap passt fuse-overlayfs netavark aardvark-dns catatonit
+	flatpak flatpak-xdg-utils firewalld nftables iptables
+	docker.io docker-cli rootlesskit slirp4netns runsc
+	xvfb openbox mate-polkit xdotool imagemagick
+	libatomic1 # for the official builds of Node
+)
+# What distrobox wants is here so that it need not install it.
+container=(
+	bash busybox-static dash flatpak-xdg-utils libcap2-bin nginx-light passwd procps sudo util-linux dbus iproute2
+	libatomic1 libstdc++6
+	bc bsdutils bzip2 ca-certificates curl diffutils findutils gpg hostname iputils-ping less lsof man-db mount
+	openssh-client pigz pinentry-curses rsync time tree unzip wget xauth xz-utils zip
+)
+
+# The machine's own mirrors, in whichever of apt's formats they are written. None known: mmdebstrap has a default.
+mirrors() {
+	# shellcheck disable=SC2016 # the dollars are apt's
+	apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
+		sed -nE "s#^(\S+) [a-z]+(-updates|-security)? main\$#deb \1 $suite\2 main#p"
+}
+
+debian() { # TARGET PACKAGE...
+	local sources=()
+
+	if [ -s "$work/sources.list" ]; then
+		sources=("$work/sources.list")
+	fi
+	mmdebstrap --quiet --variant=minbase --include="$(IFS=, && echo "${*:2}")" --aptopt="$work/apt.conf" \
+		--dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+		"$suite" "$1" ${sources[@]+"${sources[@]}"}
+}
+
+configure_host() {
+	local folder=$1
+
+	echo silverblue >"$folder/etc/hostname"
+	: >"$folder/etc/default/locale"
+	# Rootless podman takes this from its user's own file only.
+	mkdir -p "$folder/etc/skel/.config/containers"
+	cat >"$folder/etc/skel/.config/containers/storage.conf" <<-'END'
+		[storage]
+		driver = "overlay"
+		[storage.options]
+		additionalimagestores = ["/run/portshim-lab/images"]
+	END
+	chroot "$folder" useradd --uid 4321 --user-group --groups sudo --create-home --shell /bin/bash ada
+	echo 'ada:correct horse' | chroot "$folder" chpasswd
+	# Rootless podman maps a container's users to these.
+	echo ada:700000:65536 | tee "$folder/etc/subuid" >"$folder/etc/subgid"
+	# Without one, each boot would be a machine's first, and enable every unit.
+	systemd-machine-id-setup --root "$folder"
+	# Each costs time at boot; a test that wants one starts it.
+	systemctl --root "$folder" --quiet disable docker.service docker.socket containerd.service firewalld.service \
+		accounts-daemon.service netavark-dhcp-proxy.service netavark-dhcp-proxy.socket getty@tty1.service \
+		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
+	# These would reach the kernel of this machine.
+	systemctl --root "$folder" --quiet mask systemd-modules-load.service systemd-binfmt.service \
+		proc-sys-fs-binfmt_misc.automount sys-kernel-{config,debug,tracing}.mount dev-hugepages.mount
+}
+
+build() {
+	local work=$1
+
+	mirrors >"$work/sources.list"
+	# mmdebstrap leaves apt's settings of this machine aside, a proxy among them.
+	apt-config dump | grep -E '^Acquire::(http|https|Retries)' >"$work/apt.conf" || true
+	debian "$work/container.tar" "${container[@]}" &
+	debian "$work/root" "${host[@]}"
+	configure_host "$work/root"
+	wait $!
+	mkdir "$work/store"
+	chown --reference="$work/root/home/ada" "$work/store"
+	# By the host itself: only its user makes files whose owners fit her containers.
+	"$here/host.sh" fill "$work" <"$work/container.tar"
+	rm "$work/container.tar" "$work/sources.list" "$work/apt.conf"
+}
+
+# Runs in the host, as its user.
 fill_store() {
 	local podman=(podman --root "$1")
 
 	"${podman[@]}" import --change 'CMD ["/bin/bash"]' - localhost/portshim-lab/base:1
 	mkdir /tmp/empty
-	"${podman[@]}" build --isolation chroot --tag localhost/portshim-lab/toolbox:1 --file - /tmp/empty <<-'END'
+	"${podman[@]}" build --tag localhost/portshim-lab/toolbox:1 --file - /tmp/empty <<-'END'
 		FROM localhost/portshim-lab/base:1
 		LABEL com.github.containers.toolbox="true"
 	END
 }
 
-# The machine's own mirrors, in whichever of apt's formats they are written. None known: mmdebstrap has a default.
-mirrors() {
-	# shellcheck disable=SC2016 # the dollars are apt's
-	apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
-		grep -E " $suite(-updates|-security)? main\$" || true
-}
-
-build() {
-	local work=$1 sources=()
-
-	mirrors >"$work/sources.list"
-	if [ -s "$work/sources.list" ]; then
-		sources=("$work/sources.list")
-	fi
-	# mmdebstrap leaves apt's settings of this machine aside, a proxy among them.
-	apt-config dump | grep -E '^Acquire::(http|https|Retries)' >"$work/apt.conf" || true
-	# In memory, unpacking the packages takes half the time.
-	mkdir "$work/memory"
-	mount -t tmpfs tmpfs "$work/memory"
-	TMPDIR=$work/memory mmdebstrap --quiet --variant=minbase --include="$packages" --aptopt="$work/apt.conf" \
-		"$suite" "$work/base.tar" ${sources[@]+"${sources[@]}"}
-	mkdir "$work/store"
-	"$here/host.sh" fill "$work/store" <"$work/base.tar"
-}
-
 case ${1-} in
 '')
 	# When whoever wanted the image dies, building it ends with them.
-	exec setpriv --pdeathsig KILL "$0" store
+	exec setpriv --pdeathsig KILL "$0" find
 	;;
-store) ;;
+find) ;;
 build)
 	build "$2"
 	exit
@@ -68,8 +120,7 @@ fill)
 esac
 
 cache=${PORTSHIM_LAB_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/portshim-lab}
-# The owners of the store's files depend on the user that host.sh makes.
-key=$({ cat "$0" && "$here/host.sh" user && dpkg --print-architecture; } | sha256sum | cut -c 1-16)
+key=$({ cat "$0" && dpkg --print-architecture; } | sha256sum | cut -c 1-16)
 
 mkdir -p "$cache"
 chmod 700 "$cache" # the images' setuid programs are nobody else's business
@@ -85,8 +136,7 @@ if [ ! -d "$cache/$key" ]; then
 	setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc "$0" build "$work" >&2
 	# A machine that is switched off now must not find the name and half of the content.
 	sync --file-system "$work/store"
-	mv "$work/store" "$cache/$key"
-	rm -rf "$work"
+	mv "$work" "$cache/$key"
 	find "$cache" -mindepth 1 -maxdepth 1 -type d -not -name "$key" -mtime +30 -exec rm -rf {} +
 fi
 touch "$cache/$key"

@@ -3,18 +3,28 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Lab, startLab } from "./lab.js";
+import { suite } from "../suite.js";
+import { type Lab, type Running, startLab, type Where } from "./lab.js";
 
-const test = suite("lab");
+const test = suite("lab", "lab", "nodes");
 const key = "net.ipv4.ip_unprivileged_port_start";
 const flatpakSpawn = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-const toHost = [flatpakSpawn, "--host", "--directory=/", "--clear-env"];
-const machine = () => readFileSync(`/proc/sys/${key.replaceAll(".", "/")}`, "utf8");
+const toHost = [flatpakSpawn, "--host", "--watch-bus", "--directory=/", "--clear-env"];
+const everywhere: readonly Where[] = ["host", "user", "graphical", "toolbox", "distrobox"];
+
+/** What a lab must leave on this machine as it found it. */
+const machine = () => ({
+  sysctls: [key.replaceAll(".", "/"), "kernel/hostname", "fs/protected_regular"].map((name) =>
+    readFileSync(`/proc/sys/${name}`, "utf8"),
+  ),
+  mounts: readFileSync("/proc/self/mountinfo", "utf8"),
+  run: readdirSync("/run").sort(),
+  cgroups: cgroups(),
+});
 
 let lab: Lab;
-let before: string;
+let before: ReturnType<typeof machine>;
 
 test.before(async () => {
   before = machine();
@@ -25,25 +35,74 @@ test.after(async () => {
   await lab?.stop();
 });
 
-test("a fresh host starts at 1024", async () => {
-  assert.is(await lab.threshold(), 1024);
+test("it has booted: systemd is process 1, and every unit is well", async () => {
+  assert.is((await lab.asHost(["cat", "/proc/1/comm"])).stdout, "systemd\n");
+  assert.is((await lab.asHost(["systemctl", "is-system-running", "--wait"])).stdout, "running\n");
+  assert.is((await lab.asUser(["systemctl", "--user", "is-system-running", "--wait"])).stdout, "running\n");
 });
 
-test("the toolbox shares the host's network namespace, and that is not the machine's", async () => {
-  const here = await lab.inToolbox(["readlink", "/proc/self/ns/net"]);
-  const there = await lab.inToolbox([...toHost, "readlink", "/proc/self/ns/net"]);
-  assert.is(here.status, 0, here.stderr);
-  assert.is(here.stdout, there.stdout);
-  assert.ok(lab.namespaces.includes(here.stdout.trim()));
-  assert.is.not(here.stdout.trim(), readlinkSync("/proc/self/ns/net"));
+test("its programs are the real ones", async () => {
+  const versions: [string[], RegExp][] = [
+    [["systemctl", "--version"], /^systemd 257 /],
+    [["podman", "--version"], /^podman version 5\.4\./],
+    [["toolbox", "--version"], /^toolbox version 0\.0\.99\.4\n/],
+    [["distrobox", "version"], /^distrobox: 1\.8\.1/],
+    [["pkexec", "--version"], /^pkexec version 126\n/],
+    [["flatpak", "--version"], /^Flatpak 1\.16\./],
+    [["/usr/libexec/flatpak-xdg-utils/flatpak-spawn", "--help"], /--watch-bus/],
+  ];
+  for (const [argv, version] of versions) assert.match((await lab.asUser(argv)).stdout, version);
+  assert.match((await lab.asHost(["dpkg-query", "--show", "polkitd"])).stdout, /^polkitd\t126-/);
 });
 
-test("nobody in the toolbox may set the value, root neither", async () => {
-  const argv = ["sh", "-c", "echo 80 >/proc/sys/net/ipv4/ip_unprivileged_port_start"];
-  assert.match((await lab.inToolbox(argv)).stderr, /Permission denied/);
-  assert.match((await lab.inToolbox(argv, { root: true })).stderr, /Permission denied/);
-  assert.is((await lab.inToolbox(["sudo", ...argv])).status, 2);
+test("the user is in login sessions that logind knows, one of them graphical", async () => {
+  const show = ["sh", "-c", 'loginctl show-session "$XDG_SESSION_ID" -p Name -p Type -p Class -p Active'];
+  const terminal = "Name=ada\nType=tty\nClass=user\nActive=yes\n";
+  assert.is((await lab.asUser(show)).stdout, terminal);
+  assert.is((await lab.asGraphical(show)).stdout, terminal.replace("tty", "x11"));
+  assert.is((await lab.asHost(show)).stdout, terminal.replace("ada", "root"));
+  // By this, polkit finds the session of a process.
+  const scope = await lab.asUser([
+    "sh",
+    "-c",
+    'grep -c "^0::/user.slice/.*/session-$XDG_SESSION_ID.scope$" /proc/self/cgroup',
+  ]);
+  assert.is(scope.stdout, "1\n");
+});
+
+test("a fresh host starts at 1024, and setting it reaches this host alone", async () => {
   assert.is(await lab.threshold(), 1024);
+  await lab.setThreshold(81);
+  assert.is(await lab.threshold(), 81);
+  assert.equal(machine().sysctls, before.sysctls);
+  await lab.setThreshold(1024);
+});
+
+for (const where of ["toolbox", "distrobox"] as const) {
+  const run = where === "toolbox" ? "inToolbox" : "inDistrobox";
+
+  test(`the ${where} shares the host's network namespace, and that is not the machine's`, async () => {
+    const here = await lab[run](["readlink", "/proc/self/ns/net"]);
+    const there = await lab[run]([...toHost, "readlink", "/proc/self/ns/net"]);
+    assert.is(here.status, 0, here.stderr);
+    assert.is(here.stdout, there.stdout);
+    assert.ok(lab.namespaces.includes(here.stdout.trim()));
+    assert.is.not(here.stdout.trim(), readlinkSync("/proc/self/ns/net"));
+  });
+
+  test(`nobody in the ${where} may set the value, root neither`, async () => {
+    const argv = ["sh", "-c", "echo 80 >/proc/sys/net/ipv4/ip_unprivileged_port_start"];
+    assert.match((await lab[run](argv)).stderr, /Permission denied/);
+    assert.match((await lab[run](argv, { root: true })).stderr, /Permission denied/);
+    assert.is((await lab[run](["sudo", ...argv])).status, 2);
+    assert.is(await lab.threshold(), 1024);
+  });
+}
+
+test("a toolbox and a distrobox have the marks of theirs", async () => {
+  const argv = ["sh", "-c", 'test -e /run/.toolboxenv && echo "$CONTAINER_ID $DISTROBOX_ENTER_PATH"'];
+  assert.is((await lab.inToolbox(argv)).stdout, " \n");
+  assert.is((await lab.inDistrobox(argv)).stdout, `${lab.distrobox} /usr/bin/distrobox-enter\n`);
 });
 
 test("polkit answers as it is told, and what it was asked is known", async () => {
@@ -54,18 +113,62 @@ test("polkit answers as it is told, and what it was asked is known", async () =>
   assert.is(await lab.threshold(), 80);
   assert.equal((await lab.prompts()).slice(asked), [`/usr/sbin/sysctl -w ${key}=80`]);
 
+  const run0 = await lab.inToolbox([
+    ...toHost,
+    "/usr/bin/run0",
+    "--background=",
+    "/usr/sbin/sysctl",
+    "-w",
+    `${key}=79`,
+  ]);
+  assert.is(run0.status, 0, run0.stderr);
+  assert.is(await lab.threshold(), 79);
+  assert.match((await lab.prompts()).slice(asked + 1).join(), /^start run-\S+\.service$/);
+
   await lab.polkit("NO");
   const refused = await pkexec(70);
   assert.is(refused.status, 127);
   assert.match(refused.stderr, "Not authorized");
-  assert.is(await lab.threshold(), 80);
-  assert.is((await lab.prompts()).length, asked + 2);
-
-  await lab.polkit("AUTH_ADMIN");
-  assert.match((await pkexec(70)).stderr, "Error creating textual authentication agent");
-
+  assert.is(await lab.threshold(), 79);
+  assert.is((await lab.prompts()).length, asked + 3);
   await lab.setThreshold(1024);
-  assert.is(await lab.threshold(), 1024);
+});
+
+test("polkit's dialog is real: dismissed, a wrong password, the right one", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  const pkexec = [...toHost, "pkexec", "/usr/sbin/sysctl", "-w", `${key}=80`];
+  const dialog = async (answer: () => Promise<void>) => {
+    const running = await lab.spawn("toolbox", pkexec);
+    await lab.desktop.asked();
+    await answer();
+    return running;
+  };
+  await lab.asGraphical(["true"]); // Before it there is no agent.
+
+  const dismissed = await dialog(async () => {
+    const { stdout } = await lab.asGraphical(["sh", "-c", "import -window root png:- | identify -format '%k' -"]);
+    assert.ok(Number(stdout) > 100, `${stdout} colours on the screen`);
+    const picture = await lab.desktop.screenshot();
+    assert.is(picture.subarray(1, 4).toString(), "PNG");
+    await lab.desktop.press("Escape");
+  });
+  assert.equal([(await dismissed.exited).status, await lab.threshold()], [126, 1024]);
+
+  const wrong = await dialog(async () => {
+    for (const text of ["wrong", "wronger", "wrongest"]) {
+      if (text !== "wrong") await lab.desktop.asked();
+      await lab.desktop.type(text);
+      await lab.desktop.press("Return");
+    }
+  });
+  assert.equal([(await wrong.exited).status, await lab.threshold()], [127, 1024]);
+
+  const right = await dialog(async () => {
+    await lab.desktop.type(lab.password);
+    await lab.desktop.press("Return");
+  });
+  assert.equal([(await right.exited).status, await lab.threshold()], [0, 80]);
+  await lab.setThreshold(1024);
 });
 
 test("calls to the host are counted", async () => {
@@ -77,17 +180,16 @@ test("calls to the host are counted", async () => {
 });
 
 test("statuses and signals come through, with what was written and nothing else", async () => {
-  for (const status of [0, 1, 125, 126, 127, 143]) {
-    const result = await lab.inToolbox(["sh", "-c", `echo out; echo err >&2; exit ${status}`]);
-    assert.equal(result, { status, signal: null, stdout: "out\n", stderr: "err\n" });
+  const run = async (where: Where, argv: string[], root = false) => (await lab.spawn(where, argv, { root })).exited;
+  for (const where of everywhere) {
+    for (const status of [0, 1, 125, 126, 127, 143]) {
+      const result = await run(where, ["sh", "-c", `echo out; echo err >&2; exit ${status}`]);
+      assert.equal(result, { status, signal: null, stdout: "out\n", stderr: "err\n" }, where);
+    }
+    const killed = { status: null, signal: "SIGTERM", stdout: "", stderr: "" };
+    for (const root of [false, true]) assert.equal(await run(where, ["sh", "-c", "kill $$"], root), killed, where);
+    assert.is((await run(where, ["no-such-program"])).status, 127, where);
   }
-  const killed = { status: null, signal: "SIGTERM", stdout: "", stderr: "" };
-  const killItself = ["sh", "-c", "kill $$"];
-  assert.equal(await lab.inToolbox(killItself), killed);
-  assert.equal(await lab.inToolbox(killItself, { root: true }), killed);
-  assert.equal(await lab.asUser(killItself), killed);
-  assert.equal(await lab.asHost(killItself), killed);
-  assert.is((await lab.inToolbox(["no-such-program"])).status, 127);
 });
 
 test("who, where, and with which environment", async () => {
@@ -97,49 +199,43 @@ test("who, where, and with which environment", async () => {
     "-e",
     'print "$>\\n"; chomp(my $d = `pwd`); print "$d\\n"; print "$_=$ENV{$_}\\0" for sort keys %ENV',
   ];
-  const runs = {
-    toolbox: await lab.inToolbox(argv, { env, cwd: "/usr" }),
-    "toolbox's root": await lab.inToolbox(argv, { env, cwd: "/usr", root: true }),
-    user: await lab.asUser(argv, { env, cwd: "/usr" }),
-    host: await lab.asHost(argv, { env, cwd: "/usr" }),
-  };
-  for (const [where, { stdout, stderr }] of Object.entries(runs)) {
-    const [uid, cwd, ...rest] = stdout.split("\n");
-    assert.is(stderr, "", where);
-    assert.is(Number(uid), where === "host" || where === "toolbox's root" ? 0 : lab.uid, where);
-    assert.is(cwd, "/usr", where);
-    const variables = rest.join("\n").split("\0");
-    for (const name of ["my-flag", "discovery.type", "EMPTY"] as const) {
-      assert.ok(variables.includes(`${name}=${env[name]}`), `${where}: ${name}`);
+  for (const where of everywhere) {
+    for (const root of [false, true]) {
+      const { stdout, stderr } = await (await lab.spawn(where, argv, { env, cwd: "/usr", root })).exited;
+      const [uid, cwd, ...rest] = stdout.split("\n");
+      const isRoot = where === "host" || (root && (where === "toolbox" || where === "distrobox"));
+      assert.equal([stderr, Number(uid), cwd], ["", isRoot ? 0 : lab.uid, "/usr"], where);
+      const variables = rest.join("\n").split("\0");
+      for (const name of ["my-flag", "discovery.type", "EMPTY"] as const) {
+        assert.ok(variables.includes(`${name}=${env[name]}`), `${where}: ${name}`);
+      }
+      const odd = variables.filter((variable) => /^(SHELL|INVOCATION_ID|JOURNAL_STREAM)=/.test(variable));
+      assert.equal(odd, [], where);
     }
-    assert.not(
-      variables.some((variable) => variable.startsWith("SHELL=")),
-      where,
-    );
   }
 });
 
 test("input arrives whole", async () => {
   const input = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
-  const { stdout } = await lab.inToolbox(["sh", "-c", "wc -c; wc -c </dev/null"], { input });
-  assert.equal(stdout.split(/\s+/).slice(0, 2), ["300000", "0"]);
-  await lab.writeFile("toolbox", "/etc/lab test/file", input, 0o600);
-  assert.is(
-    (await lab.inToolbox(["stat", "-c", "%a %s %u", "/etc/lab test/file"], { root: true })).stdout,
-    "600 300000 0\n",
-  );
-  await lab.removeFile("toolbox", "/etc/lab test");
-  assert.is((await lab.inToolbox(["test", "-e", "/etc/lab test"])).status, 1);
+  for (const where of ["toolbox", "distrobox"] as const) {
+    const run = where === "toolbox" ? lab.inToolbox : lab.inDistrobox;
+    const { stdout } = await run(["sh", "-c", "wc -c; wc -c </dev/null"], { input });
+    assert.equal(stdout.split(/\s+/).slice(0, 2), ["300000", "0"]);
+    await lab.writeFile(where, "/etc/lab test/file", input, 0o600);
+    assert.is((await run(["stat", "-c", "%a %s %u", "/etc/lab test/file"], { root: true })).stdout, "600 300000 0\n");
+    await lab.removeFile(where, "/etc/lab test");
+    assert.is((await run(["test", "-e", "/etc/lab test"])).status, 1);
+  }
 });
 
 test("a command that takes too long is killed, and says what it wrote", async () => {
-  for (const where of ["inToolbox", "asUser", "asHost"] as const) {
+  for (const where of ["inToolbox", "inDistrobox", "asUser", "asHost"] as const) {
     const marker = `${where}.${process.pid}`;
-    const message = await lab[where](["sh", "-c", `echo ${marker}; exec sleep 60`], { timeout: 300 }).then(
+    const message = await lab[where](["sh", "-c", `echo ${marker}; exec sleep 60`], { timeout: 1000 }).then(
       () => "in time",
       (error: Error) => error.message,
     );
-    assert.match(message, "still running after 300 ms");
+    assert.match(message, "still running after 1000 ms");
     assert.match(message, marker);
   }
   assert.is((await lab.asHost(["pgrep", "-f", "^sleep 60$"])).status, 1);
@@ -148,25 +244,61 @@ test("a command that takes too long is killed, and says what it wrote", async ()
 test("a server in the toolbox answers the host, and has the pid that is said", async () => {
   const node = `/run/host${lab.repository}/node_modules/node26/bin/node`;
   const script = `
-    const answer = (request, response) => response.end(request.url);
+    const answer = (request, response) => response.writeHead(201).end(request.url);
     require("http").createServer(answer).listen(8080, () => console.log("pid", process.pid));
   `;
   const server = await lab.spawn("toolbox", [node, "-e", script]);
   assert.is((await server.waitFor(/pid (\d+)\n/))[1], `${server.pid}`);
-  assert.equal(await lab.fetch(8080, "/path"), { status: 200, body: "/path" });
+  assert.equal(await lab.fetch(8080, "/path"), { status: 201, body: "/path" });
   assert.ok(await server.kill("SIGINT"));
   const { signal } = await server.exited;
   assert.is(signal, "SIGINT");
   assert.not(await server.kill());
 });
 
+test("portshim is installed, in the toolbox and the distrobox", async () => {
+  await lab.polkit("YES");
+  for (const where of ["toolbox", "distrobox"] as const) {
+    await lab.setThreshold(1024);
+    await lab.installShim({ where });
+    const { exited } = await lab.spawn(where, ["portshim", "--start=80", "--", "sh", "-c", "echo started"]);
+    const run = await exited;
+    assert.equal([run.status, run.stdout, await lab.threshold()], [0, "started\n", 80], run.stderr);
+  }
+});
+
+test("a reboot is real: another boot, 1024 again, nothing runs on, files and systemd-sysctl's settings stay", async () => {
+  const bootId = async () => (await lab.asHost(["cat", "/proc/sys/kernel/random/boot_id"])).stdout;
+  const [first, root] = [await bootId(), lab.root];
+  await lab.setThreshold(79);
+  await lab.writeFile("user", `/home/${lab.user}/kept`, "kept\n");
+  await lab.writeFile("toolbox", "/etc/kept", "kept\n");
+  await lab.writeFile("host", "/tmp/gone", "gone\n");
+  const running = await lab.spawn("toolbox", ["sleep", "1000"]);
+  await lab.reboot();
+  assert.is.not(await bootId(), first);
+  assert.is.not(lab.root, root);
+  assert.is(await lab.threshold(), 1024);
+  assert.is(await ended(running), "did not run");
+  assert.is((await lab.asUser(["cat", "kept"])).stdout, "kept\n");
+  assert.is((await lab.inToolbox(["cat", "/etc/kept"])).stdout, "kept\n");
+  assert.is((await lab.asHost(["test", "-e", "/tmp/gone"])).status, 1);
+  assert.equal(await lab.prompts(), []);
+
+  await lab.writeFile("host", "/etc/sysctl.d/90-lab.conf", `${key}=80\n`);
+  await lab.reboot();
+  assert.is(await lab.threshold(), 80);
+  assert.is((await lab.asHost(["systemctl", "is-system-running", "--wait"])).stdout, "running\n");
+});
+
 test("it leaves nothing when it is stopped", async () => {
   await lab.spawn("toolbox", ["sleep", "1000"]);
   await lab.spawn("user", ["setsid", "sleep", "1000"]);
-  assert.ok(inhabitants(lab.namespaces) > 0);
+  const { namespaces } = lab;
+  assert.ok(inhabitants(namespaces) > 0);
   await lab.stop();
-  assert.is(inhabitants(lab.namespaces), 0);
-  assert.is(machine(), before);
+  assert.is(inhabitants(namespaces), 0);
+  assert.equal(machine(), before);
 });
 
 test("it leaves nothing when the one who started it is killed", async () => {
@@ -178,11 +310,29 @@ test("it leaves nothing when the one who started it is killed", async () => {
   const namespaces = String(line).trim().split(" ");
   assert.ok(inhabitants(namespaces) > 0);
   starter.kill("SIGKILL");
-  const deadline = Date.now() + 5_000;
-  while (inhabitants(namespaces) > 0 && Date.now() < deadline) await sleep(20);
+  const deadline = Date.now() + 10_000;
+  while ((inhabitants(namespaces) > 0 || cgroups() !== before.cgroups) && Date.now() < deadline) await sleep(20);
   assert.is(inhabitants(namespaces), 0);
-  assert.is(machine(), before);
+  assert.equal(machine(), before);
 });
+
+/** How a command ended whose lab was rebooted under it. */
+async function ended({ exited }: Running): Promise<string> {
+  return await exited.then(
+    ({ status, signal }) => `${status ?? signal}`,
+    (error: Error) => error.message.match(/did not run/)?.[0] ?? error.message,
+  );
+}
+
+/** The labs that this machine has control groups of. */
+function cgroups(): string {
+  const top = readFileSync("/proc/self/mountinfo", "utf8").match(/^\S+ \S+ \S+ \S+ (\S+) .* - cgroup2 /m)?.[1];
+  if (top === undefined) return "";
+  const own = readFileSync("/proc/self/cgroup", "utf8").match(/^0::(.*)$/m)?.[1];
+  return readdirSync(join(top, own ?? "/"))
+    .filter((name) => name.startsWith("portshim-lab."))
+    .join(" ");
+}
 
 /** How many of this machine's processes are in one of these namespaces. */
 function inhabitants(namespaces: readonly string[]): number {

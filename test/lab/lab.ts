@@ -4,10 +4,10 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Where a command runs: `host` as root, `user` as the ordinary user on the host, `toolbox` as her in her toolbox. */
-export type Where = "host" | "user" | "toolbox";
+/** Where a command runs: a key of PLACES. */
+export type Where = "host" | "user" | "graphical" | "toolbox" | "distrobox";
 
-/** Which answer polkit gives to pkexec. */
+/** Which answer polkit gives to pkexec and run0. */
 export type PolkitAnswer = "YES" | "NO" | "AUTH_ADMIN" | "NOT_HANDLED";
 
 /** How a command is run. */
@@ -20,7 +20,7 @@ export interface RunOptions {
   input?: string | Buffer;
   /** Milliseconds until the command is killed and the promise rejected. Default 30,000. */
   timeout?: number;
-  /** In the toolbox: be root there (by `podman exec`, so without sudo's changes to the environment). */
+  /** In a toolbox or distrobox: be root there (by `podman exec`, so without sudo's changes to the environment). */
   root?: boolean;
 }
 
@@ -34,7 +34,7 @@ export interface Result {
 
 /** A command that is running. */
 export interface Running {
-  /** Its process id, the same on the lab's host and in its toolbox. */
+  /** Its process id, the same on the lab's host and in its toolbox and distrobox. */
   readonly pid: number;
   /** What it has written to standard output so far. */
   readonly stdout: string;
@@ -48,27 +48,49 @@ export interface Running {
   readonly exited: Promise<Result>;
 }
 
+/** The screen and the keyboard of the user's graphical session. */
+export interface Desktop {
+  /** Waits until polkit's dialog asks, for the first time or again after a wrong password, and takes what is typed. */
+  asked(): Promise<void>;
+  /** Types a text. */
+  type(text: string): Promise<void>;
+  /** Presses keys, by their names in X: `Return`, `Escape`. */
+  press(...keys: string[]): Promise<void>;
+  /** What the screen shows, as a PNG. */
+  screenshot(): Promise<Buffer>;
+}
+
 /** A Silverblue-like host, freshly booted. */
 export interface Lab {
   /** The name of the ordinary user. */
   readonly user: string;
   /** Her numeric id. */
   readonly uid: number;
+  /** Her password. */
+  readonly password: string;
   /** The name of her toolbox. */
   readonly toolbox: string;
-  /** Where the lab's host sees this repository, read-only. A toolbox sees it below `/run/host`. */
+  /** The name of her distrobox. */
+  readonly distrobox: string;
+  /** Where the lab's host sees this repository, read-only. A toolbox or distrobox sees it below `/run/host`. */
   readonly repository: string;
-  /** Where this machine sees the files of the lab's host. */
+  /** Where this machine sees the files of the lab's host, until it reboots. */
   readonly root: string;
-  /** A kernel's name, such as `pid:[4026532000]`, for each namespace that is the lab's own. */
+  /** A kernel's name, such as `pid:[4026532000]`, for each namespace that is the lab's own, until it reboots. */
   readonly namespaces: readonly string[];
+  /** Her screen and keyboard; her graphical session starts with their first use. */
+  readonly desktop: Desktop;
 
   /** Runs a command as root on the host. */
   asHost(argv: readonly string[], options?: RunOptions): Promise<Result>;
-  /** Runs a command as the ordinary user on the host, as after a login. */
+  /** Runs a command as the ordinary user on the host, in a login session without a desktop. */
   asUser(argv: readonly string[], options?: RunOptions): Promise<Result>;
-  /** Runs a command in the toolbox, by `toolbox run`. */
+  /** Runs a command as the ordinary user on the host, in her graphical session, which starts with its first use. */
+  asGraphical(argv: readonly string[], options?: RunOptions): Promise<Result>;
+  /** Runs a command in the toolbox, by `toolbox run`; the first use makes the toolbox. */
   inToolbox(argv: readonly string[], options?: RunOptions): Promise<Result>;
+  /** Runs a command in the distrobox, by `distrobox enter`; the first use makes the distrobox. */
+  inDistrobox(argv: readonly string[], options?: RunOptions): Promise<Result>;
   /** Starts a command that runs for longer; resolves when it has a process id. */
   spawn(where: Where, argv: readonly string[], options?: RunOptions): Promise<Running>;
 
@@ -77,28 +99,78 @@ export interface Lab {
   /** Sets the host's `net.ipv4.ip_unprivileged_port_start`. */
   setThreshold(value: number): Promise<void>;
 
-  /** Makes polkit give this answer to pkexec from now on. */
+  /** Makes polkit give this answer to pkexec and run0 from now on. */
   polkit(answer: PolkitAnswer): Promise<void>;
-  /** The command lines that polkit was asked about for pkexec since boot. */
+  /** What polkit was asked about since boot: for pkexec the command line, for run0 the unit, as `start run-1.service`. */
   prompts(): Promise<string[]>;
   /** How many commands flatpak-session-helper was asked, over the session bus, to run on the host since boot. */
   hostCalls(): Promise<number>;
 
-  /** Writes a file, and the folders on its path; in the toolbox as its root. */
+  /** Writes a file, and the folders on its path; in the toolbox and distrobox as root there. */
   writeFile(where: Where, path: string, content: string | Buffer, mode?: number): Promise<void>;
-  /** Removes a file or folder, which need not be there; in the toolbox as its root. */
+  /** Removes a file or folder, which need not be there; in the toolbox and distrobox as root there. */
   removeFile(where: Where, path: string): Promise<void>;
   /** Puts the built shim and a `node` (of major version `node`, default 26) into the toolbox, below /usr/local. */
-  installShim(options?: { node?: 20 | 22 | 24 | 26 }): Promise<void>;
+  installShim(options?: { node?: 20 | 22 | 24 | 26; where?: "toolbox" | "distrobox" }): Promise<void>;
   /** GETs `http://127.0.0.1:PORT` from the host. */
   fetch(port: number, path?: string): Promise<{ status: number; body: string }>;
 
+  /** Reboots the host, and resolves when it is up again. Its disk is kept; what ran and what lay in /run and /tmp is gone. */
+  reboot(): Promise<void>;
   /** Switches the host off: every process of it is gone when this resolves. */
   stop(): Promise<void>;
 }
 
+/** How a place is entered. */
+interface Place {
+  /** The login session on the host, one of root/usr/local/libexec/portshim-lab/enter's. */
+  session: "root" | "ada" | "graphical";
+  /** What a command is prefixed with there. */
+  prefix: readonly string[];
+  /** The same, to be root in a container. */
+  rootPrefix?: readonly string[];
+  /** The home of whom a command runs as. */
+  home: string;
+  /** What must have run, a place and a script, before the first command since boot. */
+  first?: readonly [Where, string];
+}
+
+const user = "ada";
+const uid = 4321;
+const home = `/home/${user}`;
+const box = "box";
+const distrobox = "distro";
+const image = "localhost/portshim-lab/toolbox:1";
+
+const PLACES: Record<Where, Place> = {
+  host: { session: "root", prefix: [], home: "/root" },
+  user: { session: user, prefix: [], home },
+  graphical: { session: "graphical", prefix: [], home, first: ["host", "systemctl start lab-graphical"] },
+  toolbox: {
+    session: user,
+    prefix: ["toolbox", "run", "--container", box],
+    rootPrefix: ["podman", "exec", "--interactive", "--user", "root", box],
+    home,
+    first: [
+      "user",
+      `podman container exists ${box} || toolbox --assumeyes create --image ${image} ${box} && toolbox run -c ${box} true`,
+    ],
+  },
+  distrobox: {
+    session: user,
+    prefix: ["distrobox", "enter", "--name", distrobox, "--"],
+    rootPrefix: ["podman", "exec", "--interactive", "--user", "root", distrobox],
+    home,
+    first: [
+      "user",
+      `distrobox create --yes --image ${image} --name ${distrobox} && distrobox enter --name ${distrobox} -- true`,
+    ],
+  },
+};
+
 const sources = join(__dirname, "..", "..", "test", "lab");
 const inside = "/run/portshim-lab";
+const libexec = "/usr/local/libexec/portshim-lab";
 
 /**
  * Runs a command and leaves its process id and wait status in files: `toolbox run` does not hand statuses on faithfully.
@@ -166,34 +238,34 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
   const missing = labMissing();
   if (missing.length > 0) throw new Error(missing.join("\n"));
   const host = spawnProcess(join(sources, "host.sh"), [], { stdio: ["ignore", "pipe", "pipe"] });
-  const [, user, id] = await ready(host, options.timeout ?? 300_000);
-  const uid = Number(id);
-  const init = Number(readFileSync(`/proc/${host.pid}/task/${host.pid}/children`, "utf8").trim());
+  const boots = bootsOf(host);
+  let init = await boots(options.timeout ?? 600_000);
   const repository = `${inside}/repository`;
   const reports = `/run/user/${uid}/portshim-lab`;
-  const log = (name: string) => readFileSync(`/proc/${init}/root${inside}/log/${name}`, "utf8");
+  const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
+  const firsts = new Map<Where, Promise<unknown>>();
   let commands = 0;
   let rules = 0;
   let marks = 0;
-
-  function entrance(where: Where, root = false): string[] {
-    const lab = ["nsenter", "--target", `${init}`, "--mount", "--net", "--pid", "--", `${repository}/test/lab/host.sh`];
-    if (where === "host") return [...lab, "as-root"];
-    if (where === "user") return [...lab, "as-user"];
-    if (!root) return [...lab, "as-user", "toolbox", "run", "--container", "box"];
-    return [...lab, "as-user", "podman", "exec", "--interactive", "--user", "root", "box"];
-  }
+  let asker = "";
 
   async function spawn(where: Where, argv: readonly string[], options: RunOptions = {}): Promise<Running> {
+    const place = PLACES[where];
+    if (place.first !== undefined) {
+      const [there, script] = place.first;
+      if (!firsts.has(where)) firsts.set(where, mustRun(there, ["sh", "-c", script], { timeout: 120_000 }));
+      await firsts.get(where);
+    }
     const report = `${reports}/${++commands}`;
     const read = (name: string) => readIfWhole(`/proc/${init}/root${report}.${name}`);
-    const isRoot = where === "host" || (where === "toolbox" && options.root === true);
-    const cwd = options.cwd ?? (isRoot ? "/root" : `/home/${user}`);
+    const [prefix, home] =
+      options.root === true && place.rootPrefix ? [place.rootPrefix, "/root"] : [place.prefix, place.home];
+    const enter = ["--target", `${init}`, ...namespaces, "--", `${libexec}/enter`, place.session, ...prefix];
     const env = Object.entries(options.env ?? {}).map(([name, value]) =>
       value === undefined ? name : `${name}=${value}`,
     );
-    const [file = "", ...prefix] = entrance(where, options.root);
-    const child = spawnProcess(file, [...prefix, "perl", "-e", runner, report, cwd, `${env.length}`, ...env, ...argv], {
+    const perl = ["perl", "-e", runner, report, options.cwd ?? home, `${env.length}`, ...env];
+    const child = spawnProcess("nsenter", [...enter, ...perl, ...argv], {
       stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
     const output = collect(child);
@@ -267,10 +339,10 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     return stdout;
   }
 
-  async function appears<T>(what: string, look: () => T | undefined): Promise<T> {
+  async function appears<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
     const deadline = Date.now() + 10_000;
     for (;;) {
-      const seen = look();
+      const seen = await look();
       if (seen !== undefined) return seen;
       if (Date.now() > deadline) throw new Error(`lab: waited 10 s in vain for ${what}`);
       await sleep(5);
@@ -285,20 +357,33 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     await mustRun("host", ["sysctl", "--quiet", "--write", `net.ipv4.ip_unprivileged_port_start=${value}`]);
   }
 
+  /** What is in the journal since boot with this tag, once the line `last` is there. */
+  async function journal(tag: string, last: string): Promise<string[]> {
+    return await appears(`${last} in the journal`, async () => {
+      const text = await mustRun("host", ["journalctl", "--quiet", "--boot", "--output=cat", `--identifier=${tag}`]);
+      const lines = text.split("\n");
+      const at = lines.indexOf(last);
+      return at < 0 ? undefined : lines.slice(0, at);
+    });
+  }
+
   async function polkit(answer: PolkitAnswer): Promise<void> {
     // The rules say their number when polkitd has loaded them, so that nobody has to guess when that is.
-    const loaded = `portshim-lab: rules ${++rules}`;
-    const template = readFileSync(join(sources, "polkit.rules"), "utf8");
-    const text = template.replace("NOT_HANDLED", answer).replace("portshim-lab: rules 0", loaded);
-    // In one step, and under a name that polkitd overlooks until then: it must not read half a file.
+    const loaded = `rules ${++rules}`;
     const file = "/etc/polkit-1/rules.d/10-portshim-lab.rules";
-    await writeFile("host", `${file}.new`, text, 0o644);
-    await mustRun("host", ["mv", `${file}.new`, file]);
-    await appears("polkitd to load its rules", () => log("polkit").includes(`${loaded}\n`) || undefined);
+    const template = readFileSync(join(sources, "root", file), "utf8");
+    const text = template.replace("NOT_HANDLED", answer).replace("rules 0", loaded);
+    // In one step, and under a name that polkitd overlooks until then: it must not read half a file.
+    await mustRun("host", ["sh", "-c", 'cat >"$1.new" && mv "$1.new" "$1"', "sh", file], { input: text });
+    await journal("portshim-lab-rules", loaded);
   }
 
   async function prompts(): Promise<string[]> {
-    return [...log("polkit").matchAll(/portshim-lab: asked (".*")$/gm)].map(([, line]) => JSON.parse(line ?? ""));
+    // Whatever was asked before this mark is in the journal before it.
+    const mark = `mark ${++marks}`;
+    await mustRun("host", ["logger", "--tag", "portshim-lab-asked", mark]);
+    const lines = await journal("portshim-lab-asked", mark);
+    return lines.filter((line) => !line.startsWith("mark ")).map((line) => JSON.parse(line));
   }
 
   async function hostCalls(): Promise<number> {
@@ -306,7 +391,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     const mark = `Mark${++marks}`;
     await mustRun("user", ["dbus-send", "--session", "--type=signal", "/", `portshim.lab.Mark.${mark}`]);
     const seen = await appears("the session bus's monitor", () => {
-      const lines = log("bus").split("\n").slice(0, -1);
+      const lines = readFileSync(`/proc/${init}/root${reports}/bus`, "utf8").split("\n").slice(0, -1);
       const at = lines.findIndex((line) => line.endsWith(`\t${mark}`));
       return at < 0 ? undefined : lines.slice(0, at);
     });
@@ -322,47 +407,83 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     await mustRun(where, ["rm", "-rf", "--", path], { root: true });
   }
 
-  async function installShim({ node = 26 }: { node?: 20 | 22 | 24 | 26 } = {}): Promise<void> {
+  async function installShim({ node = 26, where = "toolbox" }: Parameters<Lab["installShim"]>[0] = {}): Promise<void> {
     const script = `
       mkdir -p /usr/local/bin /usr/local/lib/portshim
-      install -m 755 "$1/shim/portshim" /usr/local/bin/portshim
-      install -m 644 "$1"/shim/slow.sh "$1"/shim/lib/*.js /usr/local/lib/portshim
+      install -m 755 "$1/shim/launcher/portshim-$(uname -m)" /usr/local/bin/portshim
+      install -m 644 "$1"/shim/lib/*.js /usr/local/lib/portshim
       ln -sf "$1/node_modules/node$2/bin/node" /usr/local/bin/node
     `;
-    await mustRun("toolbox", ["sh", "-ec", script, "sh", `/run/host${repository}`, `${node}`], { root: true });
+    await mustRun(where, ["sh", "-ec", script, "sh", `/run/host${repository}`, `${node}`], { root: true });
   }
 
   async function fetch(port: number, path = "/"): Promise<{ status: number; body: string }> {
-    const script = `
-      require("http").get({ host: "127.0.0.1", port: process.argv[1], path: process.argv[2] }, async (response) => {
-        let body = "";
-        for await (const part of response.setEncoding("utf8")) body += part;
-        console.log(JSON.stringify({ status: response.statusCode, body }));
-      });
-    `;
-    return JSON.parse(
-      await mustRun("host", [`${repository}/node_modules/node26/bin/node`, "-e", script, `${port}`, path]),
-    );
+    const url = `http://127.0.0.1:${port}${path}`;
+    const answer = await mustRun("host", ["curl", "--silent", "--show-error", "--write-out", "%{http_code}", url]);
+    return { status: Number(answer.slice(-3)), body: answer.slice(0, -3) };
+  }
+
+  const xdotool = (...argv: string[]) => mustRun("graphical", ["xdotool", ...argv]);
+  const desktop: Desktop = {
+    asked: async () => {
+      // Each time it asks there is another of polkit's helpers, which then reads the password from descriptor 0.
+      const script = `
+        until pid=$(pgrep --newest --full /polkit-agent-helper-1) && test "$pid" != "$1" &&
+          grep -q '^0 0x0 ' "/proc/$pid/syscall"; do sleep 0.02; done
+        echo "$pid"
+      `;
+      asker = (await mustRun("host", ["sh", "-c", script, "sh", asker])).trim();
+      // What is typed goes to what has the focus.
+      await xdotool("search", "--sync", "--onlyvisible", "--name", "^Authenticate$", "windowfocus", "--sync");
+    },
+    type: async (text) => {
+      await xdotool("type", text);
+    },
+    press: async (...keys) => {
+      await xdotool("key", ...keys);
+    },
+    screenshot: async () => {
+      const file = `${reports}/screenshot.png`;
+      await mustRun("graphical", ["import", "-window", "root", file]);
+      return readFileSync(`/proc/${init}/root${file}`);
+    },
+  };
+
+  async function reboot(): Promise<void> {
+    const up = boots(60_000);
+    // Whether the command itself lives to tell is a matter of luck.
+    const command = await spawn("host", ["systemctl", "reboot"]);
+    init = await up;
+    firsts.clear();
+    await command.exited.catch(() => {});
   }
 
   async function stop(): Promise<void> {
-    if (host.exitCode === null && host.signalCode === null) {
-      // The kernel lets a PID namespace's first process go only after all others, and the parent waits for it.
-      process.kill(init, "SIGKILL");
-      await new Promise((resolve) => host.once("exit", resolve));
-    }
+    if (host.exitCode !== null || host.signalCode !== null) return;
+    const ended = new Promise((resolve) => host.once("exit", resolve));
+    host.kill("SIGTERM");
+    await ended;
   }
 
   return {
-    user: user ?? "",
+    user,
     uid,
-    toolbox: "box",
+    password: "correct horse",
+    toolbox: box,
+    distrobox,
     repository,
-    root: `/proc/${init}/root`,
-    namespaces: ["pid", "mnt", "net"].map((kind) => readlinkSync(`/proc/${init}/ns/${kind}`)),
+    get root() {
+      return `/proc/${init}/root`;
+    },
+    get namespaces() {
+      return ["pid", "mnt", "net"].map((kind) => readlinkSync(`/proc/${init}/ns/${kind}`));
+    },
+    desktop,
     asHost: (argv, options) => run("host", argv, options),
     asUser: (argv, options) => run("user", argv, options),
+    asGraphical: (argv, options) => run("graphical", argv, options),
     inToolbox: (argv, options) => run("toolbox", argv, options),
+    inDistrobox: (argv, options) => run("distrobox", argv, options),
     spawn,
     threshold,
     setThreshold,
@@ -373,30 +494,41 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     removeFile,
     installShim,
     fetch,
+    reboot,
     stop,
   };
 }
 
-/** Waits for the line READY, and gives its words. */
-function ready(host: ChildProcess, timeout: number): Promise<string[]> {
+/** A function that waits for the next boot, and gives the process id of its systemd. */
+function bootsOf(host: ChildProcess): (timeout: number) => Promise<number> {
   const output = collect(host);
-  return new Promise((resolve, reject) => {
-    const fail = (why: string) => {
-      clearTimeout(timer);
-      host.kill("SIGKILL");
-      reject(new Error(`The lab did not start: ${why}\n${output.stderr}`));
-    };
-    const timer = setTimeout(() => fail(`not ready after ${timeout} ms`), timeout);
-    host.once("error", (error) => fail(error.message));
-    host.once("exit", (status, signal) => fail(`host.sh ended with ${signal ?? status}`));
-    host.stdout?.on("data", () => {
-      const line = output.stdout.match(/^READY .*(?=\n)/m)?.[0];
-      if (line === undefined) return;
-      clearTimeout(timer);
-      host.removeAllListeners("exit");
-      resolve(line.split(" "));
+  let seen = 0;
+  return (timeout) => {
+    const number = seen++;
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        clearTimeout(timer);
+        host.off("error", failed).off("exit", ended);
+        host.stdout?.off("data", look);
+      };
+      const fail = (why: string) => {
+        settle();
+        host.kill("SIGTERM");
+        reject(new Error(`The lab did not start: ${why}\n${output.stderr}`));
+      };
+      const timer = setTimeout(() => fail(`not ready after ${timeout} ms`), timeout);
+      const failed = (error: Error) => fail(error.message);
+      const ended = (status: number | null, signal: string | null) => fail(`host.sh ended with ${signal ?? status}`);
+      const look = () => {
+        const init = [...output.stdout.matchAll(/^READY (\d+)\n/gm)][number]?.[1];
+        if (init === undefined) return;
+        settle();
+        resolve(Number(init));
+      };
+      host.once("error", failed).once("exit", ended);
+      host.stdout?.on("data", look);
     });
-  });
+  };
 }
 
 function collect(child: ChildProcess): { stdout: string; stderr: string } {
