@@ -29,12 +29,17 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   for (const name of ["SIGHUP", "SIGINT", "SIGQUIT"] as const) process.on(name, () => {});
   try {
     // It closes when the launcher is gone, and then nobody waits for a prompt.
-    new Socket({ fd: LAUNCHER }).on("error", () => {}).on("close", stopBy("SIGTERM")).resume().unref();
+    new Socket({ fd: LAUNCHER })
+      .on("error", () => {})
+      .on("close", stopBy("SIGTERM"))
+      .resume()
+      .unref();
   } catch {
     say("main.js is started by portshim, not by hand");
     process.exit(STATUS.usage);
   }
-  const outcome = await dispatch(words, { canBind: canBind === "1", env, signal: stop.signal }).catch(failed(words, stop.signal));
+  const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
+  const outcome = await dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
   if ("status" in outcome) process.exit(outcome.status);
   send(outcome.reply);
   // The launcher waits for our end, and Node would take its time.
@@ -59,19 +64,17 @@ async function call(entry: Entry, options: Options, setting: Setting): Promise<O
   return { status };
 }
 
-function failed(words: readonly string[], signal: AbortSignal): (error: unknown) => Outcome {
+function failed(error: unknown, words: readonly string[], signal: AbortSignal): Outcome {
+  if (signal.aborted) return { status: signal.reason as number };
+  if (!(error instanceof PortshimError)) {
+    say(`internal error (please report it): ${printable(String(error))}`);
+    return { status: STATUS.software };
+  }
   const isStart = !COMMANDS.some(({ name }) => name === words[0]);
-  return (error) => {
-    if (signal.aborted) return { status: signal.reason as number };
-    if (!(error instanceof PortshimError)) {
-      say(`this is a mistake in portshim: ${printable(String(error))}`);
-      return { status: STATUS.software };
-    }
-    const more = isStart ? report().restarts(error) : [];
-    say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
-    if (error.isRefusal) send({ refused: true });
-    return { status: statusOf(error) };
-  };
+  const more = isStart ? report().restarts(error) : [];
+  say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+  if (error.isRefusal) send({ refused: true });
+  return { status: statusOf(error) };
 }
 
 async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
