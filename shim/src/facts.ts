@@ -78,9 +78,12 @@ export async function gather(request: Request): Promise<Facts> {
   const bridge = findBridge(seen.place, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
-  const host = (stuck || thorough) && bridge ? await askHost(bridge, signal) : undefined;
+  const asking = (stuck || thorough) && bridge ? askHost(bridge, signal) : undefined;
+  // Read while the host answers.
+  const hostsRestart = atBoot(seen.place);
+  const host = await asking;
   const network = whose(bridge, networkNamespace, host);
-  const afterRestart = network === "hosts" ? atBoot(seen.place) : undefined;
+  const afterRestart = network === "hosts" ? hostsRestart : undefined;
   return {
     ...seen,
     afterRestart,
