@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import type { Command } from "./command.js";
 import type { Log } from "./contract.js";
 import { dropFor, ensure, preview, type Task } from "./ensure.js";
-import { PortshimError, statusOf } from "./failure.js";
+import { PortshimError } from "./failure.js";
 import { LAUNCHER } from "./launcher.js";
 import {
   COMMAND_NAMES,
@@ -16,7 +16,7 @@ import {
   ROUTE_NAMES,
 } from "./options.js";
 import type { Reply } from "./reply.js";
-import { STATUS, signalled } from "./status.js";
+import { STATUS, signalled, statusOf } from "./status.js";
 import { printable } from "./text.js";
 import { isSatisfied, liveThreshold } from "./threshold.js";
 
