@@ -6,7 +6,7 @@ import type { Findings } from "../../shim/lib/findings.js";
 import { VERSION } from "../../shim/lib/version.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
-import { CONTAINERS_STUB, withPortshim } from "./container.js";
+import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
 
 const test = suite("portshim check", "lab", "nodes");
@@ -159,7 +159,7 @@ test("--json: the same facts, as the documented schema has them", async () => {
 test("--json elsewhere: in containers, on the host as user and as root, without a bus, without the setting", async () => {
   const portshim = `${lab.repository}/shim/portshim`;
   const podman = (...options: string[]) =>
-    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_STUB, "check", "--json"], {
+    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"], {
       timeout: 60_000,
     });
   const own = findings(await podman("--user", "1000"));
@@ -292,7 +292,7 @@ test("the host's firewall: mentioned where it would keep others out", async () =
 
 test("--user, as root: the port's capability is handed on", async () => {
   const run = await lab.asUser(
-    ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_STUB, "check", "--user=1000"],
+    ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_PORTSHIM, "check", "--user=1000"],
     { timeout: 60_000 },
   );
   assert.is(run.status, 1, run.stderr);

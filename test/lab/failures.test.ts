@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
-import { CONTAINERS_STUB, hostNetwork, withPortshim } from "./container.js";
+import { CONTAINERS_PORTSHIM, hostNetwork, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
 const test = suite("what can go wrong on the way", "lab", "nodes");
@@ -75,11 +75,11 @@ test("the host's sysctl fails, with its own words", async () => {
 
 test("a read-only file system", async () => {
   const readOnly = ["--read-only", "--read-only-tmpfs=false"];
-  const run = await inPodman(readOnly, [CONTAINERS_STUB, ...STARTED]);
+  const run = await inPodman(readOnly, [CONTAINERS_PORTSHIM, ...STARTED]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [0, "started\n", 80], run.stderr);
   await lab.setThreshold(1024);
   await lab.polkit("NO");
-  const refused = await inPodman(readOnly, [CONTAINERS_STUB, ...STARTED]);
+  const refused = await inPodman(readOnly, [CONTAINERS_PORTSHIM, ...STARTED]);
   await failed(refused, 77);
   assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
 });
@@ -87,7 +87,7 @@ test("a read-only file system", async () => {
 test("no /etc/passwd", async () => {
   const start = (...options: string[]) => {
     const remove = ["sh", "-c", 'rm /etc/passwd /etc/group && exec "$@"', "sh"];
-    return inPodman([], [...remove, CONTAINERS_STUB, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
+    return inPodman([], [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
   };
   const byName = await start("--user=www-data");
   await failed(byName, 64);
@@ -113,7 +113,7 @@ for (const [name, start] of [
     () =>
       podman(
         [...withPortshim(lab), "--user=1000", "--env", `PATH=${WITHOUT_NODE.PATH}`],
-        [CONTAINERS_STUB, ...STARTED],
+        [CONTAINERS_PORTSHIM, ...STARTED],
       ),
   ],
 ] as const) {

@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { setPassword, startAgent } from "./agent.js";
-import { CONTAINERS_STUB, withPortshim } from "./container.js";
+import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
 const test = suite("portshim persist", "lab", "nodes");
@@ -394,7 +394,7 @@ test("--via=sudo, where it asks for no password", async () => {
 
 test("elsewhere: the reason", async () => {
   const run = await lab.asUser(
-    ["podman", "run", "--rm", "--network", "host", ...withPortshim(lab), BASE, CONTAINERS_STUB, "persist"],
+    ["podman", "run", "--rm", "--network", "host", ...withPortshim(lab), BASE, CONTAINERS_PORTSHIM, "persist"],
     { timeout: 60_000 },
   );
   assert.is(run.status, 69);

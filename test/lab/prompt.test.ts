@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Agent, setPassword, startAgent } from "./agent.js";
-import { CONTAINERS_STUB, hostNetwork } from "./container.js";
+import { CONTAINERS_PORTSHIM, hostNetwork } from "./container.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 
 const test = suite("a real password prompt", "lab", "nodes");
@@ -135,7 +135,7 @@ test("the helper is killed while it is open: 70, and the prompt goes too", async
 /** Starts portshim as a container's first process, and waits until the password is asked for. */
 async function askingAsFirst(...options: string[]): Promise<{ running: Running; pid: string }> {
   const podman = ["podman", "run", "--rm", "--name", "first", ...hostNetwork(lab), ...options];
-  const running = await lab.spawn("user", [...podman, CONTAINERS_STUB, ...STARTED]);
+  const running = await lab.spawn("user", [...podman, CONTAINERS_PORTSHIM, ...STARTED]);
   await agent?.asked();
   const pid = (await lab.asUser(["podman", "inspect", "--format", "{{.State.Pid}}", "first"])).stdout.trim();
   const status = (await lab.asHost(["cat", `/proc/${pid}/status`])).stdout;
