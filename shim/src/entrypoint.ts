@@ -37,7 +37,7 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
   process.on("SIGTERM", stopBy("SIGTERM"));
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
-  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT"] as const) process.on(name, () => {});
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
   const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
   const running = dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
   watchLauncher(stopBy("SIGTERM"));
