@@ -1,5 +1,5 @@
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,17 +7,20 @@ import { buffer } from "node:stream/consumers";
 import * as assert from "uvu/assert";
 import { folderFiles, packContext } from "../images/lib/context.js";
 import { connect, type Engine, gone } from "../images/lib/engine.js";
-import { isWrapped, wrapEntrypoint } from "../images/lib/entrypoint.js";
+import { isWrapped, optionsIn, wrapEntrypoint } from "../images/lib/entrypoint.js";
 import type { ImagesError } from "../images/lib/failure.js";
 import type { Image } from "../images/lib/image.js";
 import type { Inspection } from "../images/lib/inspection.js";
 import { RECIPES } from "../images/lib/recipe.js";
 import { parseReference, shownReference, wrappedReference } from "../images/lib/reference.js";
+import { helperFiles, launcherFile } from "../images/lib/shim.js";
 import { trial } from "../images/lib/trial.js";
+import { ELF_AARCH64, ELF_X86_64, elfMachine } from "./elf.js";
 import { ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
 const test = suite("images");
+const built = suite("images, with launchers for two machines", "qemu");
 
 const IMAGE: Image = {
   reference: "web:1",
@@ -29,11 +32,11 @@ const IMAGE: Image = {
   ports: [],
   labels: {},
   system: "linux",
+  architecture: "amd64",
   triggers: [],
 };
 const FOUND: Inspection = {
   image: IMAGE,
-  hasShell: true,
   node: { path: "/usr/local/bin/node", isOnPath: true, version: "v24.21.0" },
   dropIns: { files: [], declared: undefined },
 };
@@ -86,58 +89,95 @@ test("where /usr/local/bin is not on the image's PATH, portshim is named by its 
   assert.equal(wrapEntrypoint(found, NO_WISHES).entrypoint, ["/usr/local/bin/portshim", "--", "node"]);
 });
 
-for (const [what, node, lack] of [
-  ["without Node.js", undefined, "no Node.js"],
-  ["with an old one", { ...FOUND.node, version: "v18.20.4" }, "only Node.js v18.20.4 (/usr/local/bin/node)"],
-  ["with a broken one", { ...FOUND.node, version: undefined }, "a Node.js that does not start (/usr/local/bin/node)"],
-  ["with one off the PATH", { ...FOUND.node, isOnPath: false }, "no Node.js on its PATH (only /usr/local/bin/node)"],
+const INSTALL = "install Node.js 20 or later";
+for (const [what, node, lack, remedy] of [
+  ["without Node.js", undefined, "no Node.js", INSTALL],
+  ["with an old one", { ...FOUND.node, version: "v18.20.4" }, "only Node.js v18.20.4 (/usr/local/bin/node)", INSTALL],
+  [
+    "with a broken one",
+    { ...FOUND.node, version: undefined },
+    "a Node.js that does not start on this machine (/usr/local/bin/node)",
+    INSTALL,
+  ],
+  [
+    "with one off the PATH (distroless)",
+    { ...FOUND.node, path: "/nodejs/bin/node", isOnPath: false },
+    "no Node.js on its PATH (only /nodejs/bin/node)",
+    "put /nodejs/bin on its PATH",
+  ],
 ] as const) {
   const found = { ...FOUND, node } as Inspection;
   test(`an image ${what} starts its server as before, and the person is told`, () => {
     const { entrypoint, notes } = wrapEntrypoint(found, NO_WISHES);
     assert.equal(entrypoint, ["portshim", "--optional", "--", "node"]);
-    assert.is(notes.length, 1);
-    assert.ok(notes[0]?.startsWith(`It has ${lack}, so portshim in it cannot ask the host for a port.`), notes[0]);
+    assert.equal(notes, [
+      `It has ${lack}, so portshim in it cannot ask the host. If the server's port needs a privilege when it starts, ` +
+        `portshim says so, and starts the server all the same (--optional). To have it ask: ${remedy}.`,
+    ]);
   });
   test(`an image ${what} cannot become another user`, () => {
-    const { code, message } = failure(() => wrapEntrypoint(found, { start: undefined, user: "www" }));
-    assert.equal([code, message], ["not-wrapped", `web:1 has ${lack}, which portshim needs to become another user`]);
+    const failed = failure(() => wrapEntrypoint(found, { start: undefined, user: "www" }));
+    assert.equal(
+      [failed.code, failed.message, failed.remedy],
+      [
+        "not-wrapped",
+        `web:1 has ${lack}, which portshim needs to become another user`,
+        `Either ${remedy}, or leave --user out.`,
+      ],
+    );
   });
 }
 
-test("without a shell, the image's Node.js starts portshim, wherever it lies", () => {
-  const found = { ...FOUND, hasShell: false, node: { path: "/nodejs/bin/node", isOnPath: false, version: "v22.15.0" } };
-  const { entrypoint, notes } = wrapEntrypoint(found, { start: 80, user: undefined });
-  assert.equal(entrypoint, ["/nodejs/bin/node", "/usr/local/lib/portshim/main.js", "--start=80", "--", "node"]);
-  assert.equal(notes, ["It has no shell, so its Node.js, /nodejs/bin/node, starts portshim at every start."]);
-});
-
-test("without a shell, Node.js must be able to replace itself by the server", () => {
-  for (const [version, isEnough] of [
-    ["v20.20.2", false],
-    ["v22.14.0", false],
-    ["v22.15.0", true],
-    ["v23.10.0", false],
-    ["v23.11.0", true],
-    ["v24.0.0", true],
+built("the launcher is that of the image's architecture, and the helper is the compiled one alone", () => {
+  execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["x86_64", "aarch64"]);
+  for (const [architecture, machine] of [
+    ["amd64", ELF_X86_64],
+    ["arm64", ELF_AARCH64],
   ] as const) {
-    const found = { ...FOUND, hasShell: false, node: { path: "/node", isOnPath: false, version } };
-    if (isEnough) wrapEntrypoint(found, NO_WISHES);
-    else {
-      assert.is(
-        failure(() => wrapEntrypoint(found, NO_WISHES)).message,
-        `web:1 has no shell (/bin/sh), and without one portshim needs Node.js 22.15 or later: it has ${version}`,
-      );
-    }
+    const { path, content, executable } = launcherFile({ system: "linux", architecture }, "bin/portshim");
+    assert.equal([path, executable, elfMachine(content)], ["bin/portshim", true, machine]);
   }
+  const names = helperFiles("lib").map(({ path }) => path);
+  assert.ok(names.includes("lib/main.js"));
+  assert.ok(
+    names.every((name) => /^lib\/\w+\.js$/.test(name)),
+    names.join(),
+  );
 });
 
-test("with neither a shell nor Node.js there is no way", () => {
-  const found = { ...FOUND, hasShell: false, node: undefined };
-  assert.is(
-    failure(() => wrapEntrypoint(found, NO_WISHES)).message,
-    "web:1 has no shell (/bin/sh) and no Node.js: portshim needs one of the two",
-  );
+for (const platform of ["linux/riscv64", "windows/amd64"]) {
+  test(`there is no portshim for ${platform}: one sentence`, () => {
+    const [system = "", architecture = ""] = platform.split("/");
+    const { code, message } = failure(() => launcherFile({ system, architecture }, "portshim"));
+    assert.equal(
+      [code, message],
+      ["no-launcher", `there is no portshim for ${platform}, only for linux/amd64 and linux/arm64`],
+    );
+  });
+}
+
+test("a launcher that was not built in this checkout: the command that builds it", () => {
+  const checkout = mkdtempSync(join(tmpdir(), "portshim-test-"));
+  try {
+    for (const path of ["images", "shim/lib", "shim/package.json"]) {
+      cpSync(join(ROOT, path), join(checkout, path), { recursive: true });
+    }
+    mkdirSync(join(checkout, "node_modules"));
+    symlinkSync("../shim", join(checkout, "node_modules", "portshim"));
+    symlinkSync(join(ROOT, "node_modules", "tar-stream"), join(checkout, "node_modules", "tar-stream"));
+    const script = `
+      const { launcherFile } = require("./images/lib/shim.js");
+      try { launcherFile({ system: "linux", architecture: "arm64" }, "portshim") }
+      catch ({ code, message, remedy }) { console.log([code, message, remedy].join("\\n")) }`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["-e", script], { cwd: checkout, encoding: "utf8" });
+    const said = `no-launcher
+there is no portshim for linux/arm64 in this checkout yet
+Build it: ${checkout}/shim/launcher/build.sh aarch64
+`;
+    assert.equal([stdout, stderr], [said, ""]);
+  } finally {
+    rmSync(checkout, { recursive: true });
+  }
 });
 
 test("an image that starts portshim already is known by it", () => {
@@ -145,11 +185,20 @@ test("an image that starts portshim already is known by it", () => {
   assert.ok(is(["portshim", "--", "node"]));
   assert.ok(is(["/usr/local/bin/portshim", "--start=80", "--"], ["node"]));
   assert.ok(is(["tini", "--", "portshim", "--", "node"]));
-  assert.ok(is(["/nodejs/bin/node", "/usr/local/lib/portshim/main.js", "--", "/nodejs/bin/node"]));
+  assert.ok(is(["portshim", "--", "node", "server.js", "--", "portshim"]));
   assert.ok(is(["/bin/sh", "-c", "exec portshim --start=443 -- node server.js"]));
   assert.not(is(["node", "server.js"]));
+  assert.not(is(["node", "--", "portshim"]));
   assert.not(is([], ["echo", "portshim"]));
   assert.not(is(["/bin/sh", "-c", "echo portshim; node -- server.js"]));
+});
+
+test("the options that portshim has in an image", () => {
+  const options = (...entrypoint: string[]) => optionsIn({ ...IMAGE, entrypoint, command: [] })?.join(" ");
+  assert.is(options("portshim", "--start=80", "--optional", "--", "node", "--", "x"), "--start=80 --optional");
+  assert.is(options("tini", "--", "portshim", "--", "node"), "");
+  assert.is(options("/bin/sh", "-c", "exec portshim --start=443 --user www -- node"), "--start=443 --user www");
+  assert.is(options("node", "portshim"), undefined);
 });
 
 test("names of new images", () => {
@@ -241,7 +290,7 @@ test("what cannot be packed is named", () => {
 test("each recipe has a folder with a Containerfile", () => {
   for (const recipe of RECIPES) {
     assert.ok(
-      recipe.files().some(({ path }) => path === "Containerfile"),
+      recipe.files({ system: "linux", architecture: "amd64" }).some(({ path }) => path === "Containerfile"),
       recipe.name,
     );
   }
@@ -339,3 +388,4 @@ test("what npm packs holds the command, the recipes, and no types", () => {
 });
 
 test.run();
+built.run();

@@ -37,7 +37,7 @@ export const NEEDS = {
         : "unshare, ip or the kernel's user namespaces are missing",
     remedy: packages,
   },
-  tools: programs(packages, "dash", "busybox", "unshare", "setpriv", "strace"),
+  tools: programs(packages, "dash", "busybox", "unshare", "setpriv", "strace", "setcap"),
   shellcheck: programs(packages, "shellcheck"),
   gosu: programs(packages, "gosu"),
   qemu: programs(packages, "qemu-aarch64-static", "aarch64-linux-gnu-gcc", "musl-gcc"),

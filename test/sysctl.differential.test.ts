@@ -6,7 +6,7 @@ import { CASES } from "./sysctl.cases.js";
 import { Namespace } from "./sysctl-namespace.js";
 import { grow, plant, Random, seed, show, shrink, type Tree, treeCount } from "./tree.js";
 
-const test = suite("sysctl.d as the real systemd-sysctl applies it", "root", "shells", "systemd-sysctl");
+const test = suite("sysctl.d as the real systemd-sysctl applies it", "root", "tools", "systemd-sysctl");
 
 /** As many differences as a person reads. */
 const ENOUGH = 5;

@@ -73,7 +73,7 @@ for (const [text, value] of TAKEN) {
 
 threshold.run();
 
-const kernel = suite("threshold, as the real kernel takes it", "root", "shells");
+const kernel = suite("threshold, as the real kernel takes it", "root", "tools");
 
 /** Left by a text that the kernel refused; no text of ours asks for it. */
 const UNTOUCHED = 31999;

@@ -1,13 +1,14 @@
 import { printable } from "portshim/lib/text.js";
 import type { Call, Command } from "./command.js";
 import { construct } from "./construction.js";
-import { packContext } from "./context.js";
-import type { Engine } from "./engine.js";
+import { type ContextFile, packContext } from "./context.js";
+import { ask, type Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import { lookUp } from "./image.js";
 import type { Progress } from "./progress.js";
 import { RECIPES, type Recipe } from "./recipe.js";
 import { shownReference } from "./reference.js";
+import type { Platform } from "./shim.js";
 import { trial } from "./trial.js";
 
 /** `portshim-images build`: builds the recipes. */
@@ -22,18 +23,32 @@ export const build: Command = {
 async function run({ engine, operands, options, progress, say }: Call): Promise<void> {
   const recipes = operands.length > 0 ? inOrder(operands) : RECIPES;
   const settings = Object.fromEntries((options["build-arg"] as string[] | undefined)?.map(assignment) ?? []);
-  const known = recipes.flatMap((recipe) => takes(recipe));
+  const platform = await platformOf(engine);
+  const known = recipes.flatMap((recipe) => taken(recipe.files(platform)));
   const unknown = Object.keys(settings).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     const rest = known.length > 0 ? `only ${[...new Set(known)].join(", ")}` : "none";
     throw new ImagesError("bad-usage", `no build argument ${printable(unknown)} is taken here, ${rest}`);
   }
-  for (const recipe of recipes) {
-    await buildRecipe(engine, recipe, settings, progress);
-    const shown = shownReference(recipe.reference);
-    const next = recipe.next || `Try it:\n    ${trial(engine, await lookUp(engine, shown), recipe.reference)}`;
-    say(`${shown}: ${recipe.what}. ${next}`);
+  for (const { reference, files, what, next } of recipes) {
+    await buildRecipe(engine, { reference, files: files(platform) }, settings, progress);
+    const shown = shownReference(reference);
+    const then = next || `Try it:\n    ${trial(engine, await lookUp(engine, shown), reference)}`;
+    say(`${shown}: ${what}. ${then}`);
   }
+}
+
+/** What the engine builds for, if nothing says otherwise. */
+function platformOf(engine: Engine): Promise<Platform> {
+  return ask(engine, "tell its version", async () => {
+    const { Os, Arch } = await engine.docker.version();
+    return { system: Os, architecture: Arch };
+  });
+}
+
+/** A recipe with its files. */
+interface Ingredients extends Pick<Recipe, "reference"> {
+  readonly files: readonly ContextFile[];
 }
 
 /**
@@ -43,23 +58,18 @@ async function run({ engine, operands, options, progress, say }: Call): Promise<
  */
 export function buildRecipe(
   engine: Engine,
-  recipe: Pick<Recipe, "reference" | "files">,
+  { reference, files }: Ingredients,
   settings: Readonly<Record<string, string>>,
   progress: Progress,
 ): Promise<string> {
-  const { reference } = recipe;
-  const context = packContext(recipe.files());
-  const taken = Object.fromEntries(Object.entries(settings).filter(([name]) => takes(recipe).includes(name)));
-  return construct(engine, { context, arguments: taken, stages: "any", reference }, progress);
+  const names = taken(files);
+  const ours = Object.fromEntries(Object.entries(settings).filter(([name]) => names.includes(name)));
+  return construct(engine, { context: packContext(files), arguments: ours, stages: "any", reference }, progress);
 }
 
-/** The build arguments of a recipe: engines warn of others. */
-function takes(recipe: Pick<Recipe, "files">): string[] {
-  const text =
-    recipe
-      .files()
-      .find(({ path }) => path === "Containerfile")
-      ?.content.toString() ?? "";
+/** The build arguments of a recipe with these files: engines warn of others. */
+function taken(files: readonly ContextFile[]): string[] {
+  const text = files.find(({ path }) => path === "Containerfile")?.content.toString() ?? "";
   return [...text.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name as string);
 }
 

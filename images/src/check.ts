@@ -1,12 +1,13 @@
 import { printable } from "portshim/lib/text.js";
 import type { Call, Command } from "./command.js";
 import type { DropIn } from "./dropins.js";
-import { isWrapped, wrapEntrypoint } from "./entrypoint.js";
+import { isWrapped, optionsIn, wrapEntrypoint } from "./entrypoint.js";
 import { ImagesError } from "./failure.js";
 import { withFiles } from "./files.js";
-import { lookUp } from "./image.js";
+import { type Image, lookUp } from "./image.js";
 import { type Inspection, inspect } from "./inspection.js";
-import { isAtLeast } from "./node.js";
+import { type ImageNode, isUsable, lackOf } from "./node.js";
+import { launcherFile } from "./shim.js";
 
 /** `portshim-images check`: what happens when an image runs. */
 export const check: Command = {
@@ -28,7 +29,7 @@ async function run({ engine, operands, options, say }: Call): Promise<void> {
 
 /** For programs: the names are stable across releases. */
 function asJson(found: Inspection): object {
-  const { image, hasShell, node, dropIns } = found;
+  const { image, node, dropIns } = found;
   return {
     image: image.reference,
     id: image.id,
@@ -38,7 +39,6 @@ function asJson(found: Inspection): object {
     ports: image.ports,
     wrapped: isWrapped(image),
     toolbox: image.labels[TOOLBOX_LABEL] === "true",
-    shell: hasShell ? "/bin/sh" : null,
     node: node ? { path: node.path, version: node.version ?? null, onPath: node.isOnPath } : null,
     sysctl: dropIns.files.map(({ file, maskedBy, asks }) => ({
       file,
@@ -52,14 +52,13 @@ function asJson(found: Inspection): object {
 }
 
 function asText(found: Inspection): string {
-  const { image, hasShell, node, dropIns } = found;
+  const { image, node, dropIns } = found;
   const rows = [
     ["entrypoint", json(image.entrypoint)],
     ["command", json(image.command)],
     ["user", printable(image.user) || "root"],
     ["ports", image.ports.map(printable).join(", ") || "none named"],
     ["Node.js", node ? `${node.version ?? "does not start"} (${printable(node.path)})` : "none"],
-    ["shell", hasShell ? "/bin/sh" : "none"],
     ["sysctl.d", dropIns.files.map(dropIn).join("\n") || "no files"],
   ];
   const lines = rows.map(
@@ -81,25 +80,43 @@ function dropIn({ file, maskedBy, asks }: DropIn): string {
 
 function verdict(found: Inspection): string {
   const { image, node, dropIns } = found;
-  const shown = printable(image.reference);
-  const user = printable(image.user) || "root";
-  if (!isWrapped(image)) return `It starts without portshim. ${prospect(found, shown)}`;
+  const options = optionsIn(image);
+  if (options === undefined) return `It starts without portshim. ${prospect(found)}`;
   if (image.labels[TOOLBOX_LABEL] === "true") return "toolbox starts it its own way: in it, portshim -- COMMAND.";
-  const start = image.environment.get("PORTSHIM_START") || dropIns.declared?.value;
+  const start = given("start", options, image) || dropIns.declared?.value;
   const ports = start === undefined ? "80 up (or from where the host's files say)" : `${printable(String(start))} up`;
-  const sees = `portshim, as ${user}, makes sure that ports from ${ports} may be bound, and becomes the rest.`;
-  if (node !== undefined && isAtLeast(node.version, 20)) return sees;
-  return `${sees} It has no Node.js 20 or later, so where they may not be bound yet it cannot ask the host.`;
+  const as = printable(image.user) || "root";
+  const sees = `portshim, as ${as}, makes sure that ports from ${ports} can be bound, and becomes the rest.`;
+  return isUsable(node) ? sees : `${sees} ${without(node, options, image)}`;
+}
+
+/** What portshim does that finds no Node.js. */
+function without(node: ImageNode | undefined, options: readonly string[], image: Image): string {
+  const { lack } = lackOf(node);
+  if (given("user", options, image)) return `But it has ${lack}, which --user needs: it exits with status 69.`;
+  const isOptional = options.includes("--optional") || image.environment.get("PORTSHIM_OPTIONAL") === "1";
+  const then = isOptional ? "says so and starts the rest all the same (--optional)" : "exits with status 69";
+  return `But it has ${lack}: if they need a privilege when it starts, it cannot ask the host, and ${then}.`;
+}
+
+/** What an option of portshim is given: by flag, or else by variable. */
+function given(name: "start" | "user", options: readonly string[], image: Image): string | undefined {
+  const flag = `--${name}`;
+  const at = options.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
+  if (at < 0) return image.environment.get(`PORTSHIM_${name.toUpperCase()}`);
+  return options[at] === flag ? options[at + 1] : options[at]?.slice(flag.length + 1);
 }
 
 /** What wrapping it would give. */
-function prospect(found: Inspection, shown: string): string {
-  if (found.image.labels[TOOLBOX_LABEL] === "true") {
+function prospect(found: Inspection): string {
+  const { image } = found;
+  if (image.labels[TOOLBOX_LABEL] === "true") {
     return "It is a toolbox image, which toolbox starts its own way: in it, portshim -- COMMAND is the way.";
   }
   try {
+    launcherFile(image, "portshim");
     const { notes } = wrapEntrypoint(found, { start: undefined, user: undefined });
-    return [`To have portshim in it: portshim-images wrap ${shown}`, ...notes].join("\n");
+    return [`To have portshim in it: portshim-images wrap ${printable(image.reference)}`, ...notes].join("\n");
   } catch (error) {
     if (!(error instanceof ImagesError)) throw error;
     return `It cannot be wrapped: ${error.message}.`;

@@ -3,6 +3,7 @@ const SENTENCES = {
   "bad-usage": (detail: string) => detail,
   "no-engine": (detail: string) => `no container engine answers (${detail})`,
   "no-image": (detail: string) => `there is no image ${detail} here`,
+  "no-launcher": (detail: string) => `there is no portshim ${detail}`,
   "not-wrapped": (detail: string) => detail,
   "bad-context": (detail: string) => `the files for the build cannot be packed: ${detail}`,
   "build-failed": (detail: string) => `the build failed at ${detail}`,

@@ -1,9 +1,10 @@
 import { printable } from "portshim/lib/text.js";
 import { answered, ask, type Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
+import type { Platform } from "./shim.js";
 
 /** What an image's configuration says, as far as it matters here. All of it is somebody else's text. */
-export interface Image {
+export interface Image extends Platform {
   /** As the person named it. */
   readonly reference: string;
   /** Hexadecimal. */
@@ -16,7 +17,6 @@ export interface Image {
   /** As the image lists them: `80/tcp`. */
   readonly ports: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  readonly system: string;
   /** What ONBUILD has in store for images built on it; podman 4 does not tell. */
   readonly triggers: readonly string[];
 }
@@ -31,7 +31,7 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
  */
 export async function lookUp(engine: Engine, reference: string): Promise<Image> {
   const shown = printable(reference);
-  const { Id, Config, Os } = await ask(engine, `look at ${shown}`, async () => {
+  const { Id, Config, Os, Architecture } = await ask(engine, `look at ${shown}`, async () => {
     try {
       return await engine.docker.getImage(encodeURIComponent(reference)).inspect();
     } catch (error) {
@@ -49,6 +49,7 @@ export async function lookUp(engine: Engine, reference: string): Promise<Image> 
     ports: Object.keys(Config.ExposedPorts ?? {}),
     labels: Config.Labels ?? {},
     system: Os,
+    architecture: Architecture,
     triggers: list(Config.OnBuild),
   };
 }

@@ -7,18 +7,12 @@ import { findNode, type ImageNode } from "./node.js";
 /** What is known of an image: its configuration, and what matters of its files. */
 export interface Inspection {
   readonly image: Image;
-  /** Has a /bin/sh, which the stub needs. */
-  readonly hasShell: boolean;
   readonly node: ImageNode | undefined;
   readonly dropIns: DropIns;
 }
 
 /** Looks at what matters of an image. */
 export async function inspect(engine: Engine, image: Image, files: Files): Promise<Inspection> {
-  const [shell, node, dropIns] = await Promise.all([
-    files.find("/bin/sh"),
-    findNode(engine, image, files),
-    readDropIns(files),
-  ]);
-  return { image, hasShell: shell?.isExecutable === true, node, dropIns };
+  const [node, dropIns] = await Promise.all([findNode(engine, image, files), readDropIns(files)]);
+  return { image, node, dropIns };
 }

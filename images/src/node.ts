@@ -7,7 +7,7 @@ import { type Image, searchPath } from "./image.js";
 /** The Node.js of an image. */
 export interface ImageNode {
   readonly path: string;
-  /** The stub finds it: it is on the image's PATH. */
+  /** The launcher finds it: it is on the image's PATH. */
   readonly isOnPath: boolean;
   /** As `v24.21.0`; undefined where it would not say. */
   readonly version: string | undefined;
@@ -73,8 +73,24 @@ const LONGEST_ANSWER = 1000;
 /** A version takes milliseconds, the container around it perhaps a second. */
 const LONGEST_WAIT = 20_000;
 
-/** Whether a version is `major.minor` or later; false where it is not known. */
-export function isAtLeast(version: string | undefined, major: number, minor = 0): boolean {
-  const [, x, y] = version?.match(/^v(\d+)\.(\d+)\./) ?? [];
-  return x !== undefined && (Number(x) > major || (Number(x) === major && Number(y) >= minor));
+/** The oldest major version that portshim runs on. */
+const OLDEST = 20;
+
+/** Whether portshim in the image can use it. */
+export function isUsable(node: ImageNode | undefined): boolean {
+  return node?.isOnPath === true && isRecent(node);
+}
+
+function isRecent({ version }: ImageNode): boolean {
+  return Number(version?.match(/^v(\d+)\./)?.[1]) >= OLDEST;
+}
+
+/** Why portshim cannot use it, the middle of a sentence, and what mends that, the same. */
+export function lackOf(node: ImageNode | undefined): { lack: string; remedy: string } {
+  const remedy = `install Node.js ${OLDEST} or later`;
+  if (node === undefined) return { lack: "no Node.js", remedy };
+  const path = printable(node.path);
+  if (node.version === undefined) return { lack: `a Node.js that does not start on this machine (${path})`, remedy };
+  if (!isRecent(node)) return { lack: `only Node.js ${node.version} (${path})`, remedy };
+  return { lack: `no Node.js on its PATH (only ${path})`, remedy: `put ${posix.dirname(path)} on its PATH` };
 }

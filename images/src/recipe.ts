@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type ContextFile, folderFiles } from "./context.js";
-import { HELPER, helperFiles, STUB, stubFile } from "./shim.js";
+import { HELPER, helperFiles, LAUNCHER, launcherFile, type Platform } from "./shim.js";
 
 /** An image that portshim-images can build. */
 export interface Recipe {
@@ -10,8 +10,12 @@ export interface Recipe {
   readonly reference: { readonly name: string; readonly tag: string };
   /** Recipes whose images it is built from. */
   readonly needs: readonly string[];
-  /** The build context: a Containerfile and what it copies. */
-  files(): ContextFile[];
+  /**
+   * The build context for a platform: a Containerfile and what it copies.
+   *
+   * Throws ImagesError `no-launcher`.
+   */
+  files(platform: Platform): ContextFile[];
   /** What a person does with the image. */
   readonly next: string;
 }
@@ -25,7 +29,11 @@ export const RECIPES: readonly Recipe[] = [
     what: "portshim alone, for other images to copy",
     reference: { name: "localhost/portshim", tag: "latest" },
     needs: [],
-    files: () => [...folderFiles(join(FOLDER, "layer")), stubFile(`rootfs${STUB}`), ...helperFiles(`rootfs${HELPER}`)],
+    files: (platform) => [
+      ...folderFiles(join(FOLDER, "layer")),
+      launcherFile(platform, `rootfs${LAUNCHER}`),
+      ...helperFiles(`rootfs${HELPER}`),
+    ],
     next: "In a Containerfile:\n    COPY --from=localhost/portshim / /",
   },
   {

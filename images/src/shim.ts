@@ -1,25 +1,55 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { printable } from "portshim/lib/text.js";
 import type { ContextFile } from "./context.js";
+import { ImagesError } from "./failure.js";
 
-/** Where portshim's stub lies in an image. */
-export const STUB = "/usr/local/bin/portshim";
+/** Where portshim's launcher lies in an image. */
+export const LAUNCHER = "/usr/local/bin/portshim";
 
-/** Where its second half and its helper lie; the stub looks for them there. */
+/** Where its helper lies; the launcher looks for it there. */
 export const HELPER = "/usr/local/lib/portshim";
+
+/** What an image or an engine is for, in the engine's words. */
+export interface Platform {
+  readonly system: string;
+  readonly architecture: string;
+}
+
+/** The platforms that there is a launcher for, and what its file is named after: what `uname -m` prints there. */
+const MACHINES = new Map([
+  ["linux/amd64", "x86_64"],
+  ["linux/arm64", "aarch64"],
+]);
 
 const root = dirname(require.resolve("portshim/package.json"));
 
-/** portshim's stub, as the file `path` of a build context. */
-export function stubFile(path: string): ContextFile {
-  return { path, content: readFileSync(join(root, "portshim")), executable: true };
+/**
+ * portshim's launcher for a platform, as the file `path` of a build context.
+ *
+ * Throws ImagesError `no-launcher`.
+ */
+export function launcherFile({ system, architecture }: Platform, path: string): ContextFile {
+  const platform = `${system}/${architecture}`;
+  const machine = MACHINES.get(platform);
+  if (machine === undefined) {
+    const known = [...MACHINES.keys()].join(" and ");
+    throw new ImagesError("no-launcher", `for ${printable(platform)}, only for ${known}`);
+  }
+  const launchers = join(root, "launcher");
+  const launcher = join(launchers, `portshim-${machine}`);
+  // npm's package has them all.
+  if (!existsSync(launcher)) {
+    const build = `${join(launchers, "build.sh")} ${machine}`;
+    throw new ImagesError("no-launcher", `for ${platform} in this checkout yet`, `Build it: ${build}`);
+  }
+  return { path, content: readFileSync(launcher), executable: true };
 }
 
-/** What the stub needs beside it, its second half and the compiled helper, below the folder `path` of a build context. */
+/** The compiled helper, below the folder `path` of a build context. */
 export function helperFiles(path: string): ContextFile[] {
-  return [root, join(root, "lib")].flatMap((folder) =>
-    readdirSync(folder)
-      .filter((name) => /\.(js|sh)$/.test(name))
-      .map((name) => ({ path: `${path}/${name}`, content: readFileSync(join(folder, name)), executable: false })),
-  );
+  const folder = join(root, "lib");
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => ({ path: `${path}/${name}`, content: readFileSync(join(folder, name)), executable: false }));
 }

@@ -9,7 +9,7 @@ import { type Files, withFiles } from "./files.js";
 import { type Image, isRoot, lookUp } from "./image.js";
 import { inspect } from "./inspection.js";
 import { parseReference, shownReference, wrappedReference } from "./reference.js";
-import { HELPER, helperFiles, STUB, stubFile } from "./shim.js";
+import { HELPER, helperFiles, LAUNCHER, launcherFile } from "./shim.js";
 import { trial } from "./trial.js";
 
 /** `portshim-images wrap`: puts portshim before what an image starts. */
@@ -38,9 +38,7 @@ async function run(call: Call): Promise<void> {
     say(`${shown} starts portshim already: it stays as it is.\n    ${words(image)}`);
     return;
   }
-  if (image.system !== "linux") {
-    throw new ImagesError("not-wrapped", `${shown} is an image for ${printable(image.system)}: portshim is for Linux`);
-  }
+  const launcher = launcherFile(image, "portshim");
   if (image.triggers.length > 0) throw isABase(shown);
   const reference = wanted ?? wrappedReference(image);
 
@@ -50,7 +48,7 @@ async function run(call: Call): Promise<void> {
     return { ...wrapEntrypoint(found, { start, user }), found };
   });
   if (user !== undefined && !isRoot(image.user)) {
-    notes.push(`It starts as root now, where it started as ${printable(image.user)}: portshim becomes ${user}.`);
+    notes.push(`It starts as root now, and no longer as ${printable(image.user)}: portshim becomes ${user}.`);
   }
 
   const containerfile = text(image, entrypoint, user !== undefined);
@@ -59,7 +57,7 @@ async function run(call: Call): Promise<void> {
     {
       context: packContext([
         { path: "Containerfile", content: Buffer.from(containerfile), executable: false },
-        stubFile("portshim"),
+        launcher,
         ...helperFiles("lib"),
       ]),
       arguments: {},
@@ -83,7 +81,7 @@ async function run(call: Call): Promise<void> {
 function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string {
   return [
     `FROM ${image.id}`,
-    `COPY portshim ${STUB}`,
+    `COPY portshim ${LAUNCHER}`,
     `COPY lib/ ${HELPER}/`,
     ...(startsAsRoot ? ["USER 0"] : []),
     `ENTRYPOINT ${JSON.stringify(entrypoint)}`,

@@ -65,8 +65,9 @@ build() (
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 1' HUP INT TERM
 	if [ "$1" = "$(uname -m)" ]; then
-		command -v musl-gcc >/dev/null || fail 69 "no musl-gcc here: install musl-tools (Debian, Ubuntu) or musl-gcc and \
-musl-libc-static (Fedora)."
+		# musl-gcc is only a front for gcc, and Debian's package does without it.
+		musl-gcc --version >/dev/null 2>&1 || fail 69 "no musl-gcc here: install gcc and musl-tools (Debian, Ubuntu) or \
+musl-gcc and musl-libc-static (Fedora)."
 		set -- "$1" musl-gcc
 	else
 		command -v "$1-linux-gnu-gcc" >/dev/null || fail 69 "no $1-linux-gnu-gcc here: install \

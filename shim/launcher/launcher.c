@@ -53,7 +53,7 @@ struct reply {
 /* The server's mask and its action for SIGCHLD, and what arrives while we wait. */
 struct signals {
 	sigset_t mask, waited;
-	struct sigaction children;
+	struct sigaction child;
 	pid_t helper;
 	int stop;        /* the first that is to stop us, or 0 */
 	bool has_others; /* a child that we were started with has ended */
@@ -169,24 +169,25 @@ static struct signals hold_signals(void)
 {
 	static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGWINCH};
 	struct signals signals = {.helper = -1};
-	struct sigaction action;
-	sigprocmask(SIG_SETMASK, NULL, &signals.mask);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &signals.mask, 8L); /* musl's own hides 34, glibc's SIGRTMIN */
+	sigpending(&signals.waited);
+	signals.has_others = sigismember(&signals.waited, SIGCHLD); /* a new action drops it */
 	sigemptyset(&signals.waited);
 	sigaddset(&signals.waited, SIGCHLD);
 	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-		bool is_servers = sigaction(stops[i], NULL, &action) < 0 || action.sa_handler == SIG_IGN;
-		if (!is_servers && !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
+		bool is_ignored = sigaction(stops[i], NULL, &signals.child) == 0 && signals.child.sa_handler == SIG_IGN;
+		if (!is_ignored && !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
 	}
 	sigprocmask(SIG_BLOCK, &signals.waited, NULL);
-	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.children);
+	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.child);
 	return signals;
 }
 
 /* Ends as a stop would have ended us, if there was one; the kernel spares process 1. */
 static void give_signals_back(const struct signals *signals)
 {
-	sigaction(SIGCHLD, &signals->children, NULL);
-	while (signals->children.sa_handler == SIG_IGN && waitpid(-1, NULL, WNOHANG) > 0) continue;
+	sigaction(SIGCHLD, &signals->child, NULL);
+	while (signals->child.sa_handler == SIG_IGN && waitpid(-1, NULL, WNOHANG) > 0) continue;
 	if (signals->has_others) kill(getpid(), SIGCHLD);
 	if (signals->stop != 0) raise(signals->stop);
 	sigprocmask(SIG_SETMASK, &signals->mask, NULL);
@@ -200,8 +201,8 @@ static bool wait_for_signal(struct signals *signals, const struct timespec *pati
 	int signal = sigtimedwait(&signals->waited, &info, patience);
 	/* It stops httpd's images. A terminal's comes from the kernel, or from a relay, which process 1 does not have. */
 	bool is_resize = signal == SIGWINCH && (info.si_code != SI_USER ||
-	                 (getpid() != 1 && open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) >= 0));
-	if (signal == SIGCHLD && info.si_pid != signals->helper) signals->has_others = true;
+	                 (getpid() != 1 && close(open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)) == 0));
+	signals->has_others |= signal == SIGCHLD && info.si_pid != signals->helper && signals->child.sa_handler != SIG_IGN;
 	if (signal > 0 && signal != SIGCHLD && !is_resize && signals->stop == 0) signals->stop = signal;
 	return signal > 0;
 }
@@ -277,10 +278,9 @@ static int run_helper(const struct request *request, struct signals *signals, st
 /* Waits for our turn, and has the helper look; returns only if the command is to be started. */
 static void ask_helper(const struct request *request, struct reply *reply)
 {
-	int status = -1, lock = request->can_prompt ? open_lock() : -1;
+	int status = -1, lock = request->can_prompt ? open_lock() : -1, waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
 	struct signals signals = hold_signals();
 	/* No longer than another's prompt can stay open: one that was stopped must not hold up everybody. */
-	int waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
 	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
 	if (was_refused(lock, request->started)) {

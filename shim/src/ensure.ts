@@ -46,8 +46,14 @@ async function prepareLater(): Promise<void> {
   later();
 }
 
-/** The plan for a task and the facts it is made from; what --dry-run prints and ensure() carries out. */
-export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }> {
+/** The plan for a task, and the facts it is made from. */
+export interface Found {
+  readonly facts: Facts;
+  readonly plan: Plan;
+}
+
+/** Finds what --dry-run prints and ensure() carries out. */
+export async function preview(task: Task): Promise<Found> {
   const { options, drop, env, signal, canBind, thorough = false } = task;
   const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, thorough };
   const [facts] = await Promise.all([gather(request), prepareLater()]);
@@ -56,17 +62,16 @@ export async function preview(task: Task): Promise<{ facts: Facts; plan: Plan }>
 }
 
 /**
- * Makes sure that ports from the wanted threshold up may be bound in our network namespace.
+ * Makes sure that ports from the wanted threshold up can be bound in our network namespace.
  *
  * Throws PortshimError, and the reason of the task's signal once that aborts.
  */
-export async function ensure(task: Task): Promise<{ done: Done; facts: Facts }> {
+export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> {
   const { log, signal } = task;
-  const { facts, plan } = await preview(task);
   const { report, remedy } = later();
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
-  if (plan.satisfied) return { done: "already", facts };
+  if (plan.satisfied) return "already";
   if (facts.threshold === undefined && !facts.mayBind)
     throw new PortshimError("no-setting", String(facts.wanted.value));
 
@@ -75,7 +80,7 @@ export async function ensure(task: Task): Promise<{ done: Done; facts: Facts }> 
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {
-      return { done: await attempt(step, facts, task), facts };
+      return await attempt(step, facts, task);
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;

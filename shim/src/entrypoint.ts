@@ -1,97 +1,134 @@
-import { writeSync } from "node:fs";
-import { Socket } from "node:net";
+import { fstatSync, writeSync } from "node:fs";
 import { constants } from "node:os";
-import { COMMANDS, type Entry } from "./command.js";
+import type { Command } from "./command.js";
 import type { Log } from "./contract.js";
 import { dropFor, ensure, preview, type Task } from "./ensure.js";
-import { requireExecutable } from "./executable.js";
-import { PortshimError, statusOf } from "./failure.js";
-import { commandHelp, help, type Invocation, type Options, parse, ROUTE_NAMES } from "./options.js";
-import { LAUNCHER, type Reply, send } from "./reply.js";
-import { STATUS, signalled } from "./status.js";
+import { PortshimError } from "./failure.js";
+import { LAUNCHER } from "./launcher.js";
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  commandHelp,
+  help,
+  type Invocation,
+  type Options,
+  parse,
+  ROUTE_NAMES,
+} from "./options.js";
+import type { Reply } from "./reply.js";
+import { STATUS, signalled, statusOf } from "./status.js";
 import { printable } from "./text.js";
 import { isSatisfied, liveThreshold } from "./threshold.js";
-import { VERSION } from "./version.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
 type Outcome = { readonly reply: Reply } | { readonly status: number };
 
 /**
  * The helper's work: does what `portshim argument…` asks for, tells the launcher, and ends this process. `argv` is what the
- * launcher gives: "1" if the command can bind low ports as it is, else "0"; then the arguments of portshim.
+ * launcher gives: "1" if the command will hold CAP_NET_BIND_SERVICE, else "0"; then the arguments of portshim.
  */
 export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
   const [canBind, ...words] = argv;
+  if (!isSocket(LAUNCHER)) {
+    say("main.js is started by portshim, not by hand");
+    process.exit(STATUS.usage);
+  }
   const stop = new AbortController();
   const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
   process.on("SIGTERM", stopBy("SIGTERM"));
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
-  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT"] as const) process.on(name, () => {});
-  try {
-    // It closes when the launcher is gone, and then nobody waits for a prompt.
-    new Socket({ fd: LAUNCHER }).on("error", () => {}).on("close", stopBy("SIGTERM")).resume().unref();
-  } catch {
-    say("main.js is started by portshim, not by hand");
-    process.exit(STATUS.usage);
-  }
-  const outcome = await dispatch(words, { canBind: canBind === "1", env, signal: stop.signal }).catch(failed(words, stop.signal));
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
+  const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
+  const running = dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
+  watchLauncher(stopBy("SIGTERM"));
+  const outcome = await running;
   if ("status" in outcome) process.exit(outcome.status);
-  send(outcome.reply);
+  tell(outcome.reply);
   // The launcher waits for our end, and Node would take its time.
   process.kill(process.pid, "SIGKILL");
   return new Promise(() => {});
+}
+
+/** Calls `gone` when the launcher is gone: nobody waits for a prompt then. */
+function watchLauncher(gone: () => void): void {
+  const { Socket } = require("node:net") as typeof import("node:net");
+  new Socket({ fd: LAUNCHER })
+    .on("error", () => {})
+    .on("close", gone)
+    .resume()
+    .unref();
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch {
+    return false;
+  }
 }
 
 /** What comes from the launcher. */
 type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
 
 async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
-  const command = COMMANDS.find(({ name }) => name === words[0]);
-  if (!command) return act(parse(words, setting.env, ROUTE_NAMES), setting);
-  return call(command, parse(words.slice(1), setting.env, ROUTE_NAMES, command.name).options, setting);
+  if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
+  return act(parse(words, setting.env, ROUTE_NAMES), setting);
 }
 
-async function call(entry: Entry, options: Options, setting: Setting): Promise<Outcome> {
-  const command = entry.load();
-  if (options.help) return print(commandHelp(entry.name, command.about, command.statuses));
+function isCommand(word: string | undefined): word is CommandName {
+  return COMMAND_NAMES.some((name) => name === word);
+}
+
+async function call(name: CommandName, words: readonly string[], setting: Setting): Promise<Outcome> {
+  const { options } = parse(words, setting.env, ROUTE_NAMES, name);
+  const command = commands()
+    .find((entry) => entry.name === name)
+    ?.load() as Command;
+  if (options.help) return print(commandHelp(name, command.about, command.statuses));
   const status = await command.run({ ...setting, options, log: logger(options), print });
   setting.signal.throwIfAborted();
   return { status };
 }
 
-function failed(words: readonly string[], signal: AbortSignal): (error: unknown) => Outcome {
-  const isStart = !COMMANDS.some(({ name }) => name === words[0]);
-  return (error) => {
-    if (signal.aborted) return { status: signal.reason as number };
-    if (!(error instanceof PortshimError)) {
-      say(`this is a mistake in portshim: ${printable(String(error))}`);
-      return { status: STATUS.software };
-    }
-    const more = isStart ? report().restarts(error) : [];
-    say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
-    if (error.isRefusal) send({ refused: true });
-    return { status: statusOf(error) };
-  };
+function failed(error: unknown, words: readonly string[], signal: AbortSignal): Outcome {
+  if (signal.aborted) return { status: signal.reason as number };
+  if (!(error instanceof PortshimError)) {
+    say(`internal error (please report it): ${printable(String(error))}`);
+    return { status: STATUS.software };
+  }
+  const more = isCommand(words[0]) ? [] : report().restarts(error);
+  say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+  if (error.isRefusal) tell({ refused: true });
+  return { status: statusOf(error) };
 }
 
 async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
-  if (options.help) return print(help(COMMANDS, (require("./route.js") as typeof import("./route.js")).ROUTES));
-  if (options.version) return print(`portshim ${VERSION}\n`);
+  if (options.help) return print(help(commands(), (require("./route.js") as typeof import("./route.js")).ROUTES));
+  if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...setting, options, drop, log: logger(options) };
+  const found = await preview({ ...task, thorough: options.dryRun });
   if (options.dryRun) {
-    const { facts, plan } = await preview({ ...task, thorough: true });
+    const { facts, plan } = found;
     print(`${report().dryRun(facts, plan)}\n`);
     const isPossible = plan.satisfied || plan.steps.some(({ usable }) => usable);
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
   // Before anybody is asked for it.
-  requireExecutable(command[0] ?? "", setting.env);
-  const { facts } = await ensure(task);
+  (require("./executable.js") as typeof import("./executable.js")).requireExecutable(command[0] ?? "", setting.env);
+  await ensure(task, found);
   setting.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };
-  const keepsPort = !isSatisfied(liveThreshold(), facts.wanted.value) && drop.held.has("net_bind_service");
+  const keepsPort = !isSatisfied(liveThreshold(), found.facts.wanted.value) && drop.held.has("net_bind_service");
   return { reply: { start: true, user: drop.user, keepsPort } };
+}
+
+function tell(reply: Reply): void {
+  (require("./reply.js") as typeof import("./reply.js")).send(reply);
+}
+
+function commands() {
+  return (require("./command.js") as typeof import("./command.js")).COMMANDS;
 }
 
 /** Loaded when something has to be said. */

@@ -1,7 +1,5 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
-import { mayBind } from "./bind.js";
 import { type Bridge, findBridge } from "./bridge.js";
-import { effectiveCapabilities } from "./capabilities.js";
 import type { Drop } from "./drop.js";
 import { askHost, type Host, type NoHost } from "./host.js";
 import { type Network, networkNamespaceOf } from "./network.js";
@@ -52,15 +50,6 @@ export interface Request {
   readonly thorough?: boolean;
 }
 
-/** Where we are and what is wanted there: all that files alone tell. */
-function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "declaredOnHost" | "wanted"> {
-  const { start, asker, env } = request;
-  const here = place(env);
-  const declaredHere = resolve();
-  const declaredOnHost = existsSync(HOST_ROOT) && here.isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
-  return { place: here, declaredHere, declaredOnHost, wanted: wanted(start, declaredHere, declaredOnHost, asker) };
-}
-
 /**
  * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
  * ourselves nor bind the port as we are, unless the request is thorough.
@@ -68,23 +57,34 @@ function survey(request: Request): Pick<Facts, "place" | "declaredHere" | "decla
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { drop, env, signal, thorough = false } = request;
-  const seen = survey(request);
-  const goal = seen.wanted.value;
+  const { start, asker, drop, env, signal, thorough = false } = request;
+  const where = place(env);
+  const declaredHere = resolve();
+  // What takes time and does not decide is left for later: the host needs time for its answer.
+  const isHostsWord = start === undefined && declaredHere.declared === undefined;
+  const hostsWord = isHostsWord ? declaredBy(where) : undefined;
+  const asked = wanted(start, declaredHere, hostsWord, asker);
+  const goal = asked.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
   const bindable = high || thorough ? await canServerBind(request, goal, threshold) : undefined;
-  const bridge = findBridge(seen.place, env);
+  const bridge = findBridge(where, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
-  const host = (stuck || thorough) && bridge ? await askHost(bridge, signal) : undefined;
+  const asking = (stuck || thorough) && bridge ? askHost(bridge, signal) : undefined;
+  const declaredOnHost = hostsWord ?? declaredBy(where);
+  const hostsRestart = atBoot(where);
+  const host = await asking;
   const network = whose(bridge, networkNamespace, host);
-  const afterRestart = network === "hosts" ? atBoot(seen.place) : undefined;
+  const afterRestart = network === "hosts" ? hostsRestart : undefined;
   return {
-    ...seen,
-    afterRestart,
     threshold,
+    wanted: asked,
+    place: where,
+    declaredHere,
+    declaredOnHost,
+    afterRestart,
     writable,
     drop,
     mayBind: bindable,
@@ -100,10 +100,17 @@ async function canServerBind(request: Request, goal: number, threshold: number |
   if (!request.canBind) {
     if (threshold !== undefined && threshold > goal) return false;
     // One of Node's own file lets this process bind, but not the server.
+    const { effectiveCapabilities } = require("./capabilities.js") as typeof import("./capabilities.js");
     if (effectiveCapabilities().has("net_bind_service")) return false;
   }
+  const { mayBind } = require("./bind.js") as typeof import("./bind.js");
   // Even a capability may not count here: a container's root has it, but not over the host's network.
   return mayBind(Math.max(goal, 1));
+}
+
+/** What the host's files declare, seen from a container. */
+function declaredBy({ isHost }: Place): Resolution | undefined {
+  return existsSync(HOST_ROOT) && isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
 }
 
 function atBoot({ hostRoot }: Place): Resolution | undefined {

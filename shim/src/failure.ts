@@ -1,5 +1,4 @@
 import { DROP_IN } from "./dropin.js";
-import { STATUS } from "./status.js";
 import { NAME } from "./threshold.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
@@ -30,20 +29,6 @@ const SENTENCES = {
 
 /** Names a failure for programs; stable across releases. docs/library.md says which of them ensurePorts() can meet. */
 export type FailureCode = keyof typeof SENTENCES;
-
-/** The exit status of each failure but those that mean that there is no way, or that the host failed. */
-const STATUSES: Partial<Record<FailureCode, number>> = {
-  "bad-usage": STATUS.usage,
-  "no-user": STATUS.usage,
-  "no-drop": STATUS.noPermission,
-  "not-found": STATUS.notFound,
-  "not-executable": STATUS.notExecutable,
-};
-
-/** The exit status that a failure ends portshim with; docs/portshim.md lists them. */
-export function statusOf({ code, isRefusal }: PortshimError): number {
-  return STATUSES[code] ?? (isRefusal ? STATUS.noPermission : STATUS.unavailable);
-}
 
 /** A person's or a policy's no: asking again would only be a nuisance. */
 const REFUSALS: readonly FailureCode[] = ["refused", "refused-another", "dismissed", "timed-out"];

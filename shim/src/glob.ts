@@ -1,42 +1,46 @@
 /**
  * Whether systemd's glob() would find `path` by `pattern`: braces, then part by part as fnmatch() in the C locale. Both
- * are bytes (latin1), relative, without doubled slashes.
+ * are bytes (latin1), relative, without doubled slashes. Of a pattern with more than 1,024 alternatives only as many count.
  *
  * Source: glob(3) with GLOB_BRACE, fnmatch(3), glob(7), and what the GNU C library makes of the patterns that they leave
  * open.
  */
 export function globMatches(pattern: string, path: string): boolean {
   const names = path.split("/");
-  return alternatives(pattern).some((alternative) => {
+  let left = MOST_ALTERNATIVES;
+  for (const alternative of alternatives(pattern)) {
+    if (left-- === 0) return false;
     const parts = alternative.split("/");
-    return (
-      parts.length === names.length &&
-      parts.every((part, at) => partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] as string))
-    );
-  });
+    const matches = (part: string, at: number) =>
+      partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] as string);
+    if (parts.length === names.length && parts.every(matches)) return true;
+  }
+  return false;
 }
 
+/** Most alternatives that are looked at: twenty times `{a,b}` would be a million. */
+const MOST_ALTERNATIVES = 1024;
+
 /** Braces expanded, `a{b,c}d` to `abd` and `acd`. From the first that is never closed on, they stand for themselves. */
-function alternatives(pattern: string): string[] {
+function* alternatives(pattern: string): Generator<string> {
   const open = unescaped(pattern, 0, "{");
-  if (open < 0) return [pattern];
   const commas: number[] = [];
   let depth = 0;
-  for (let at = open + 1; at < pattern.length; at++) {
+  for (let at = open + 1; open >= 0 && at < pattern.length; at++) {
     const c = pattern[at];
     if (c === "\\") at++;
     else if (c === "{") depth++;
     else if (c === "," && depth === 0) commas.push(at);
     else if (c === "}" && depth-- === 0) {
-      const bounds = [open, ...commas, at];
-      return bounds
-        .slice(1)
-        .flatMap((end, n) =>
-          alternatives(pattern.slice(0, open) + pattern.slice((bounds[n] as number) + 1, end) + pattern.slice(at + 1)),
-        );
+      let start = open + 1;
+      for (const end of [...commas, at]) {
+        yield* alternatives(pattern.slice(0, open) + pattern.slice(start, end) + pattern.slice(at + 1));
+        start = end + 1;
+      }
+      return;
     }
   }
-  return [pattern];
+  yield pattern;
 }
 
 function unescaped(text: string, start: number, wanted: string): number {

@@ -1,5 +1,5 @@
 import type { Done, EnsureOptions } from "./contract.js";
-import { ensure } from "./ensure.js";
+import { ensure, preview, type Task } from "./ensure.js";
 import { exclusively } from "./lock.js";
 import { accept, ROUTE_NAMES } from "./options.js";
 
@@ -18,7 +18,7 @@ export { type FailureCode, PortshimError } from "./failure.js";
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   const { signal, log, options: asked } = accept(options, ROUTE_NAMES);
   signal?.throwIfAborted();
-  const { done } = await ensure({
+  const task: Task = {
     options: { ...asked, startBy: "This server" },
     drop: undefined,
     env: process.env,
@@ -26,6 +26,6 @@ export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
     signal,
     canBind: true,
     takeTurns: (work, isDone) => exclusively(work, isDone, { signal, patience: (asked.timeout + 2) * 1000 }),
-  });
-  return done;
+  };
+  return ensure(task, await preview(task));
 }

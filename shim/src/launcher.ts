@@ -2,6 +2,9 @@ import { existsSync } from "node:fs";
 import { machine } from "node:os";
 import { join } from "node:path";
 
+/** The descriptor of ours on which the launcher waits for a reply. */
+export const LAUNCHER = 3;
+
 /** Where the native launcher is: in npm's package, and in an image. */
 const PLACES = [join(__dirname, "../launcher", `portshim-${machine()}`), join(__dirname, "../../bin/portshim")];
 

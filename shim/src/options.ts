@@ -58,8 +58,8 @@ const LONGEST_TIMEOUT = 86400;
 /** What --via can name, in the order in which they are tried; route.ts has the routes. */
 export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "sudo"];
 
-/** portshim's own commands. */
-const COMMAND_NAMES = ["check", "persist"] as const;
+/** portshim's own commands; command.ts has them. */
+export const COMMAND_NAMES = ["check", "persist"] as const;
 
 /** The name of a command of portshim's own. */
 export type CommandName = (typeof COMMAND_NAMES)[number];

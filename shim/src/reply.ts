@@ -1,8 +1,6 @@
 import { writeSync } from "node:fs";
+import { LAUNCHER } from "./launcher.js";
 import type { User } from "./user.js";
-
-/** The launcher's end of the socket, as it gives it to us. */
-export const LAUNCHER = 3;
 
 /** What the launcher is told; with neither `start` nor `refused` it needs no reply. */
 export interface Reply {

@@ -1,3 +1,5 @@
+import type { FailureCode, PortshimError } from "./failure.js";
+
 /**
  * Exit statuses before the command runs: sysexits.h, whose names systemd knows (RestartPreventExitStatus=NOPERM), and the
  * shell's. The launcher has those that it needs itself.
@@ -25,4 +27,18 @@ export const STATUS = {
 /** The status of a program that signal number `signal` ended. */
 export function signalled(signal: number): number {
   return 128 + signal;
+}
+
+/** The exit status of each failure but those that mean that there is no way, or that the host failed. */
+const STATUSES: Partial<Record<FailureCode, number>> = {
+  "bad-usage": STATUS.usage,
+  "no-user": STATUS.usage,
+  "no-drop": STATUS.noPermission,
+  "not-found": STATUS.notFound,
+  "not-executable": STATUS.notExecutable,
+};
+
+/** The exit status that a failure ends portshim with; docs/portshim.md lists them. */
+export function statusOf({ code, isRefusal }: PortshimError): number {
+  return STATUSES[code] ?? (isRefusal ? STATUS.noPermission : STATUS.unavailable);
 }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { globMatches } from "./glob.js";
 import { KEY, kernelTakes } from "./threshold.js";
@@ -65,41 +65,56 @@ export type Moment = "now" | "boot";
 export function resolve(root = "/", change: Change = new Map(), moment: Moment = "now"): Resolution {
   const atBoot = moment === "boot";
   const directories = DIRECTORIES.filter((directory) => !(atBoot && directory === VOLATILE));
-  const files = [...dropIns(root, directories, change), ...(atBoot ? [] : [LEGACY_FILE])];
-  return apply(files.flatMap((file) => rules(linesOf(root, file, change))));
+  const files = dropIns(root, directories, change);
+  if (!atBoot) files.push({ path: LEGACY_FILE, read: () => textOf(located(root, LEGACY_FILE)) });
+  return apply(files.flatMap((file) => rules(linesOf(root, file))));
+}
+
+/** A file of the tree, by its path below the root. */
+interface File {
+  readonly path: string;
+  /** Its text, as bytes (latin1). Throws if it cannot be read, or is no plain file. */
+  read(): string;
 }
 
 /** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
-function dropIns(root: string, directories: readonly string[], change: Change): string[] {
-  const byName = new Map<string, string>();
+function dropIns(root: string, directories: readonly string[], change: Change): File[] {
+  const byName = new Map<string, File>();
   for (const directory of directories) {
-    for (const name of list(root, directory, change)) {
-      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name))
-        byName.set(name, `${directory}/${name}`);
+    for (const file of list(root, directory, change)) {
+      const name = basename(file.path);
+      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
     }
   }
   const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
-  return names.map((name) => byName.get(name) as string);
+  return names.map((name) => byName.get(name) as File);
 }
 
-function list(root: string, directory: string, change: Change): string[] {
-  let names: string[] = [];
+function list(root: string, directory: string, change: Change): File[] {
+  const files = [...change]
+    .filter(([path, text]) => dirname(path) === directory && text !== undefined)
+    .map(([path, text]): File => ({ path, read: () => text as string }));
   try {
-    names = readdirSync(located(root, directory), "latin1");
+    const where = located(root, directory);
+    for (const entry of readdirSync(where, { encoding: "latin1", withFileTypes: true })) {
+      const path = `${directory}/${entry.name}`;
+      // Only what is a link itself has to be followed again.
+      const target = () =>
+        entry.isSymbolicLink() ? located(root, path) : Buffer.concat([where, Buffer.from(`/${entry.name}`, "latin1")]);
+      if (!change.has(path)) files.push({ path, read: () => textOf(target()) });
+    }
   } catch {}
-  const changed = [...change].filter(([path]) => dirname(path) === directory);
-  const there = changed.filter(([, text]) => text !== undefined).map(([path]) => basename(path));
-  return [...names.filter((name) => !change.has(`${directory}/${name}`)), ...there];
+  return files;
 }
 
-function linesOf(root: string, file: string, change: Change): Line[] {
+function linesOf(root: string, { path, read }: File): Line[] {
   let content: string;
   try {
-    content = change.get(file) ?? textOf(located(root, file));
+    content = read();
   } catch {
     return [];
   }
-  const shown = utf8(join(root, file));
+  const shown = utf8(join(root, path));
   return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
 }
 
@@ -143,8 +158,10 @@ export function located(root: string, path: string): Buffer {
 
 /** Undefined where there is no link: another kind of file, or none. */
 function linkTarget(path: string): string | undefined {
+  const bytes = Buffer.from(path, "latin1");
   try {
-    return readlinkSync(Buffer.from(path, "latin1"), "latin1");
+    const isLink = lstatSync(bytes, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    return isLink ? readlinkSync(bytes, "latin1") : undefined;
   } catch {
     return undefined;
   }

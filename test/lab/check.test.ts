@@ -6,7 +6,7 @@ import type { Findings } from "../../shim/lib/findings.js";
 import { VERSION } from "../../shim/lib/version.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
-import { CONTAINERS_STUB, withPortshim } from "./container.js";
+import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
 
 const test = suite("portshim check", "lab", "nodes");
@@ -113,7 +113,7 @@ test("no way: status 2, and what a person can do", async () => {
   assert.equal([json.verdict, json.next, json.lasts], ["impossible", null, "none"]);
 });
 
-test("an error: status 125", async () => {
+test("wrong options: status 64", async () => {
   for (const [argv, sentence] of [
     [["--frob"], 'unknown option "--frob"; see portshim check --help'],
     [["web"], 'check takes options only, not "web"'],
@@ -122,7 +122,7 @@ test("an error: status 125", async () => {
     [["--start=http"], '--start must be an integer from 0 to 1024, not "http"'],
   ] as const) {
     const run = await lab.inToolbox(["portshim", "check", ...argv]);
-    assert.equal([run.status, run.stdout, run.stderr], [125, "", `portshim: ${sentence}\n`]);
+    assert.equal([run.status, run.stdout, run.stderr], [64, "", `portshim: ${sentence}\n`]);
   }
 });
 
@@ -157,9 +157,9 @@ test("--json: the same facts, as the documented schema has them", async () => {
 });
 
 test("--json elsewhere: in containers, on the host as user and as root, without a bus, without the setting", async () => {
-  const stub = `${lab.repository}/shim/portshim`;
+  const portshim = `${lab.repository}/shim/portshim`;
   const podman = (...options: string[]) =>
-    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_STUB, "check", "--json"], {
+    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"], {
       timeout: 60_000,
     });
   const own = findings(await podman("--user", "1000"));
@@ -172,9 +172,9 @@ test("--json elsewhere: in containers, on the host as user and as root, without 
   const root = findings(await podman());
   assert.equal([root.verdict, root.next?.route, root.lasts], ["possible", "capability", "server"]);
 
-  const user = findings(await lab.asUser([stub, "check", "--json"], { env: hostsEnv }));
+  const user = findings(await lab.asUser([portshim, "check", "--json"], { env: hostsEnv }));
   assert.equal([user.place.name, user.network, user.next?.route, user.bridge?.path], ["host", "hosts", "pkexec", null]);
-  const admin = findings(await lab.asHost([stub, "check", "--json"], { env: hostsEnv }));
+  const admin = findings(await lab.asHost([portshim, "check", "--json"], { env: hostsEnv }));
   assert.equal([admin.place.name, admin.next?.route], ["host", "write"]);
 
   const noBus = findings(await check(["--json"], { env: { DBUS_SESSION_BUS_ADDRESS: "unix:path=/none" } }));
@@ -189,7 +189,7 @@ test("--json elsewhere: in containers, on the host as user and as root, without 
     `mount -t tmpfs tmpfs ${FILE.replace(/\/\w+$/, "")} && exec "$@"`,
     "sh",
   ];
-  const none = findings(await lab.asHost([...masked, stub, "check", "--json"], { env: hostsEnv }));
+  const none = findings(await lab.asHost([...masked, portshim, "check", "--json"], { env: hostsEnv }));
   assert.equal([none.threshold, none.verdict, none.lasts], [null, "nothing-to-do", "server"]);
 });
 
@@ -292,7 +292,7 @@ test("the host's firewall: mentioned where it would keep others out", async () =
 
 test("--user, as root: the port's capability is handed on", async () => {
   const run = await lab.asUser(
-    ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_STUB, "check", "--user=1000"],
+    ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_PORTSHIM, "check", "--user=1000"],
     { timeout: 60_000 },
   );
   assert.is(run.status, 1, run.stderr);

@@ -1,7 +1,8 @@
+import { machine } from "node:os";
 import type { Lab } from "./lab.js";
 
-/** Where a container made with withPortshim() has the stub. */
-export const CONTAINERS_STUB = "/opt/portshim/portshim";
+/** Where a container made with withPortshim() has the launcher. */
+export const CONTAINERS_PORTSHIM = `/opt/portshim/launcher/portshim-${machine()}`;
 
 /** podman's options for a container with portshim, and a Node on its PATH. */
 export function withPortshim({ repository }: Lab): string[] {

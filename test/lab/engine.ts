@@ -1,9 +1,19 @@
 import { readFileSync } from "node:fs";
+import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import Docker from "dockerode";
+import { extract } from "tar-stream";
 import { type ContextFile, packContext } from "../../images/lib/context.js";
 import { node } from "../need.js";
 import type { Lab, Result, Running, RunOptions } from "./lab.js";
+
+/** A file or folder of an image. */
+export interface Entry {
+  readonly mode: number;
+  /** Empty for a folder. */
+  readonly content: Buffer;
+}
 
 /** The lab user's podman, answering on its socket, and portshim-images run against it. */
 export interface Engine {
@@ -15,6 +25,8 @@ export interface Engine {
   build(tag: string, containerfile: string, files?: readonly ContextFile[]): Promise<string>;
   /** The digests of an image's layers. */
   layers(image: string): Promise<string[]>;
+  /** What an image's layers hold, by path. */
+  contents(image: string): Promise<Map<string, Entry>>;
   /** Every image, those without a name too, and every container, those of a build too: an id each. */
   holdings(): Promise<string[]>;
   /** Runs portshim-images as the user, on the lab's host. */
@@ -68,6 +80,15 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     return id.replace(/^sha256:/, "");
   }
 
+  async function contents(image: string): Promise<Map<string, Entry>> {
+    const saved = await unpacked(await docker.getImage(image).get());
+    const [{ Layers }] = JSON.parse(String(saved.get("manifest.json")?.content));
+    const layers = await Promise.all(
+      Layers.map((name: string) => unpacked(Readable.from([saved.get(name)?.content as Buffer]))),
+    );
+    return new Map(layers.flatMap((layer) => [...layer]));
+  }
+
   async function holdings(): Promise<string[]> {
     const list = async (...argv: string[]) => (await lab.asUser(["podman", ...argv])).stdout.split("\n");
     const images = await list("images", "--all", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}");
@@ -83,6 +104,7 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     socket,
     build,
     layers: async (image) => (await docker.getImage(image).inspect()).RootFS.Layers ?? [],
+    contents,
     holdings,
     images: (argv, options) => lab.asUser([...command, ...argv], options),
     spawnImages: (argv, options) => lab.spawn("user", [...command, ...argv], options),
@@ -92,6 +114,14 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     },
     start,
   };
+}
+
+async function unpacked(archive: NodeJS.ReadableStream): Promise<Map<string, Entry>> {
+  const found = new Map<string, Entry>();
+  for await (const entry of archive.pipe(extract())) {
+    found.set(entry.header.name, { mode: entry.header.mode ?? 0, content: await buffer(entry) });
+  }
+  return found;
 }
 
 /** A file of a build context. */

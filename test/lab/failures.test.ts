@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
-import { CONTAINERS_STUB, hostNetwork } from "./container.js";
+import { CONTAINERS_PORTSHIM, hostNetwork, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
 const test = suite("what can go wrong on the way", "lab", "nodes");
@@ -9,6 +9,7 @@ const NAME = "net.ipv4.ip_unprivileged_port_start";
 const BASE = "localhost/portshim-lab/base:1";
 const ROOT_COMMAND = `/usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`;
 const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
+const WITHOUT_NODE = { PATH: "/usr/bin:/bin" };
 const STARTED = ["--", "/bin/sh", "-c", "echo started"];
 
 let lab: Lab;
@@ -34,27 +35,28 @@ async function without<T>(program: string, script: string | undefined, run: () =
   }
 }
 
-/** It failed, changed nothing, and started nothing. */
-async function failed({ status, stdout }: Result): Promise<void> {
-  assert.equal([status, stdout, await lab.threshold()], [125, "", 1024]);
+/** It failed, with this status, changed nothing, and started nothing. */
+async function failed({ status, stdout }: Result, expected: number): Promise<void> {
+  assert.equal([status, stdout, await lab.threshold()], [expected, "", 1024]);
 }
 
-const inPodman = (options: string[], argv: string[]): Promise<Result> =>
-  lab.asUser(["podman", "run", "--rm", ...hostNetwork(lab), ...options, BASE, ...argv], { timeout: 60_000 });
+const podman = (options: string[], argv: string[]): Promise<Result> =>
+  lab.asUser(["podman", "run", "--rm", ...options, BASE, ...argv], { timeout: 60_000 });
+const inPodman = (options: string[], argv: string[]) => podman([...hostNetwork(lab), ...options], argv);
 
 test("a graphical prompt is dismissed", async () => {
   // Marked fake: a pkexec that exits as after a dismissal, which takes a graphical agent and a hand.
   const fake = "#!/bin/sh\necho 'Error executing command as another user: Request dismissed' >&2\nexit 126\n";
   const run = await without("/usr/bin/pkexec", fake, () => lab.inToolbox(["portshim", ...STARTED]));
-  await failed(run);
+  await failed(run, 77);
   assert.match(run.stderr, "portshim: the password prompt was dismissed\n");
   assert.ok(run.stderr.includes(`:\n    ${ROOT_COMMAND}\n${BY_HAND}`));
-  assert.ok(run.stderr.endsWith("RestartPreventExitStatus=125 keeps it from that.)\n"));
+  assert.ok(run.stderr.endsWith("RestartPreventExitStatus=NOPERM keeps it from that.)\n"));
 });
 
 test("a host without sysctl", async () => {
   const run = await without("/usr/sbin/sysctl", undefined, () => lab.inToolbox(["portshim", ...STARTED]));
-  await failed(run);
+  await failed(run, 69);
   assert.match(
     run.stderr,
     `portshim: ${NAME} cannot be lowered from here: the host has no sysctl program (looked for /usr/sbin/sysctl, /sbin/sysctl, /usr/bin/sysctl)\n`,
@@ -66,30 +68,30 @@ test("the host's sysctl fails, with its own words", async () => {
   // Marked fake: a sysctl that a kernel lockdown or a security module stops, which this kernel does not have.
   const fake = "#!/bin/sh\necho 'sysctl: permission denied on key' >&2\nexit 255\n";
   const run = await without("/usr/sbin/sysctl", fake, () => lab.inToolbox(["portshim", ...STARTED]));
-  await failed(run);
+  await failed(run, 69);
   assert.match(run.stderr, "portshim: the host's sysctl failed: sysctl: permission denied on key\n");
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
 test("a read-only file system", async () => {
   const readOnly = ["--read-only", "--read-only-tmpfs=false"];
-  const run = await inPodman(readOnly, [CONTAINERS_STUB, ...STARTED]);
+  const run = await inPodman(readOnly, [CONTAINERS_PORTSHIM, ...STARTED]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [0, "started\n", 80], run.stderr);
   await lab.setThreshold(1024);
   await lab.polkit("NO");
-  const refused = await inPodman(readOnly, [CONTAINERS_STUB, ...STARTED]);
-  await failed(refused);
+  const refused = await inPodman(readOnly, [CONTAINERS_PORTSHIM, ...STARTED]);
+  await failed(refused, 77);
   assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
 });
 
 test("no /etc/passwd", async () => {
   const start = (...options: string[]) => {
     const remove = ["sh", "-c", 'rm /etc/passwd /etc/group && exec "$@"', "sh"];
-    return inPodman([], [...remove, CONTAINERS_STUB, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
+    return inPodman([], [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
   };
   const byName = await start("--user=www-data");
-  await failed(byName);
-  assert.is(byName.stderr, 'portshim: --user cannot be followed: there is no user "www-data" in /etc/passwd\n');
+  await failed(byName, 64);
+  assert.is(byName.stderr, 'portshim: cannot switch to the user: there is no user "www-data" in /etc/passwd\n');
   const byNumber = await start("--user=1000:1000");
   assert.equal(
     [byNumber.status, byNumber.stdout, await lab.threshold()],
@@ -100,15 +102,38 @@ test("no /etc/passwd", async () => {
   await lab.setThreshold(1024);
   await lab.polkit("NO");
   const refused = await start();
-  await failed(refused);
+  await failed(refused, 77);
   assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
 });
+
+for (const [name, start] of [
+  ["in a toolbox", () => lab.inToolbox(["/usr/local/bin/portshim", ...STARTED], { env: WITHOUT_NODE })],
+  [
+    "in a container with its own network",
+    () =>
+      podman(
+        [...withPortshim(lab), "--user=1000", "--env", `PATH=${WITHOUT_NODE.PATH}`],
+        [CONTAINERS_PORTSHIM, ...STARTED],
+      ),
+  ],
+] as const) {
+  test(`no Node ${name}: the sentence is right in both`, async () => {
+    const run = await start();
+    await failed(run, 69);
+    assert.match(
+      run.stderr,
+      /^portshim: Node\.js 20 or later is needed here, and cannot be started: No such file or directory\n/,
+    );
+    assert.match(run.stderr, `\n    sudo sysctl -w ${NAME}=80    (on the host, if `);
+    assert.match(run.stderr, `\n    podman run --sysctl ${NAME}=80 …    (`);
+  });
+}
 
 // Nothing can be asked after it.
 test("a host whose polkit does not run", async () => {
   await lab.asHost(["sh", "-c", "mv /usr/lib/polkit-1/polkitd /usr/lib/polkit-1/polkitd.away && pkill -x polkitd"]);
   const run = await lab.inToolbox(["portshim", ...STARTED]);
-  await failed(run);
+  await failed(run, 77);
   assert.match(run.stderr, `portshim: the host refused to set ${NAME}: polkit does not run there (Error getting`);
   assert.ok(run.stderr.includes(BY_HAND));
 });

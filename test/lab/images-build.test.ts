@@ -121,7 +121,7 @@ test("a file name that is not ASCII reaches the image", async () => {
       `FROM ${NODE_IMAGE}\nCOPY . /srv\nCMD ["cat", "/srv/übung/naïve 文件.txt"]\n`,
     );
     const reference = { name: "localhost/named", tag: "1" };
-    await buildRecipe(await here(), { reference, files: () => folderFiles(folder) }, {}, SILENT);
+    await buildRecipe(await here(), { reference, files: folderFiles(folder) }, {}, SILENT);
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -204,7 +204,7 @@ function here() {
 
 test("the engine's own refusals are handed on", async () => {
   const reference = { name: "localhost/Upper", tag: "1" };
-  const files = () => [contextFile("Containerfile", "FROM scratch\nCOPY . /\n")];
+  const files = [contextFile("Containerfile", "FROM scratch\nCOPY . /\n")];
   const error: ImagesError = await buildRecipe(await here(), { reference, files }, {}, SILENT).then(
     () => assert.unreachable(),
     (reason) => reason,

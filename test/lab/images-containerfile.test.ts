@@ -1,15 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type ContextFile, folderFiles } from "../../images/lib/context.js";
+import { ELF_AARCH64, ELF_X86_64, elfMachine } from "../elf.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
-import { type Engine, NODE_IMAGE, startEngine } from "./engine.js";
+import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
-const test = suite("the Containerfile", "lab", "nodes", "registry");
+const test = suite("the Containerfile", "lab", "nodes", "qemu", "registry");
+
+const CACHE = process.env.PORTSHIM_LAB_CACHE ?? join(homedir(), ".cache", "portshim-lab");
 
 let lab: Lab;
 let engine: Engine;
@@ -17,17 +20,26 @@ let engine: Engine;
 test.before(async () => {
   lab = await startLab();
   engine = await startEngine(lab);
+  const npm = join(execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim(), "npm");
+  // Only what fetches is told that the lab has no network; what is fetched, and all that is done with it, is the real thing.
+  await engine.build(
+    "localhost/compiler:1",
+    `FROM ${NODE_IMAGE}
+COPY npm /opt/npm
+COPY npm-cache /opt/npm-cache
+COPY apt /opt/apt
+RUN ln -s /opt/npm/bin/npm-cli.js /usr/local/bin/npm && ln -s /opt/npm/bin/npx-cli.js /usr/local/bin/npx \\
+  && rm -rf /etc/apt/sources.list* && echo 'deb [trusted=yes] file:/opt/apt ./' >/etc/apt/sources.list
+ENV npm_config_cache=/opt/npm-cache npm_config_offline=true
+`,
+    [...folderFiles(npm, "npm/"), ...npmCache(), ...(await aptRepository())],
+  );
 });
 test.after(() => lab.stop());
 
-function podmanBuild(...options: string[]): Promise<Result> {
-  const argv = ["podman", "build", "--isolation=chroot", "--build-arg=BASE=localhost/compiler:1", ...options];
-  return lab.asUser([...argv, lab.repository], { timeout: 120_000 });
-}
-
-/** The packages that the Containerfile fetches, in a cache for npm, because there is no registry in the lab. */
+/** The npm packages that the Containerfile fetches. */
 function npmCache(): ContextFile[] {
-  const cache = join(process.env.PORTSHIM_LAB_CACHE ?? join(homedir(), ".cache", "portshim-lab"), "npm");
+  const cache = join(CACHE, "npm");
   const folder = mkdtempSync(join(tmpdir(), "portshim-test-"));
   try {
     for (const name of ["package.json", "package-lock.json", ".npmrc"]) cpSync(join(ROOT, name), join(folder, name));
@@ -38,35 +50,118 @@ function npmCache(): ContextFile[] {
   } finally {
     rmSync(folder, { recursive: true });
   }
-  return folderFiles(join(cache, "_cacache"), "cache/_cacache/");
+  return folderFiles(join(cache, "_cacache"), "npm-cache/_cacache/");
 }
 
-test("podman build of a checkout ends in an image that holds portshim alone", async () => {
-  const npm = join(execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim(), "npm");
-  await engine.build(
-    "localhost/compiler:1",
-    `FROM ${NODE_IMAGE}
-COPY npm /opt/npm
-COPY cache /opt/cache
-RUN ln -s /opt/npm/bin/npm-cli.js /usr/local/bin/npm && ln -s /opt/npm/bin/npx-cli.js /usr/local/bin/npx
-ENV npm_config_cache=/opt/cache npm_config_offline=true
-`,
-    [...folderFiles(npm, "npm/"), ...npmCache()],
+/** The Debian packages that the Containerfile and build.sh fetch, from where the image's own came from. */
+async function aptRepository(): Promise<ContextFile[]> {
+  const cache = join(CACHE, "apt");
+  const archives = join(cache, "archives");
+  for (const folder of [join(archives, "partial"), join(cache, "lists", "partial")]) {
+    mkdirSync(folder, { recursive: true });
+  }
+  for (const [name, paths] of [
+    ["sources.list", "/etc/apt/sources.list /etc/apt/sources.list.d/*.list"],
+    ["status", "/var/lib/dpkg/status"],
+  ] as const) {
+    const { stdout } = await lab.asUser(["podman", "run", "--rm", NODE_IMAGE, "sh", "-c", `cat ${paths}`]);
+    writeFileSync(join(cache, name), stdout);
+  }
+  const configuration = join(cache, "apt.conf");
+  writeFileSync(
+    configuration,
+    `#clear APT::Update;
+    #clear APT::Architectures;
+    APT::Architectures { "amd64"; "arm64"; };
+    APT::Sandbox::User "root";
+    Acquire::Languages "none";
+    Dir::Cache "${cache}";
+    Dir::Etc::sourcelist "${cache}/sources.list";
+    Dir::Etc::sourceparts "/dev/null";
+    Dir::State "${cache}";
+    Dir::State::lists "${cache}/lists";
+    Dir::State::status "${cache}/status";`,
   );
-  // As from a fresh checkout: what git would not have is no part of it.
-  const built = await podmanBuild("--tag=localhost/compiled:1");
-  assert.is(built.status, 0, built.stderr);
-  assert.is((await engine.layers("localhost/compiled:1")).length, 1);
-  const { Size } = await engine.docker.getImage("localhost/compiled:1").inspect();
-  assert.ok(Size < 200_000, `${Size} bytes`);
-  await engine.images(["build", "layer"]);
-  assert.equal(await engine.layers("localhost/portshim:latest"), await engine.layers("localhost/compiled:1"));
+  const apt = (...argv: string[]) =>
+    execFileSync("apt-get", ["-qq", "-c", configuration, ...argv], { cwd: archives, stdio: "pipe" });
+  apt("update");
+  const install = ["install", "--download-only", "--yes", "--no-install-recommends"];
+  apt(...install, "gcc", "musl-tools", "gcc-aarch64-linux-gnu");
+  apt("download", "musl-dev:arm64");
+  const names = readdirSync(archives).filter((name) => name.endsWith(".deb"));
+  const index = names.map((name) => {
+    const run = (program: string, ...argv: string[]) =>
+      execFileSync(program, [...argv, join(archives, name)], { encoding: "utf8" });
+    const [sum] = run("sha256sum").split(" ");
+    const [size] = run("stat", "--format=%s").split("\n");
+    return `${run("dpkg-deb", "--field")}Filename: ./${name}\nSize: ${size}\nSHA256: ${sum}\n`;
+  });
+  const packages = names.map((name) => ({
+    path: `apt/${name}`,
+    content: readFileSync(join(archives, name)),
+    executable: false,
+  }));
+  return [contextFile("apt/Packages", index.join("\n")), ...packages];
+}
+
+function podmanBuild(...options: string[]): Promise<Result> {
+  const argv = ["podman", "build", "--isolation=chroot", "--build-arg=BASE=localhost/compiler:1", ...options];
+  return lab.asUser([...argv, lab.repository], { timeout: 300_000 });
+}
+
+for (const [architecture, machine, elf, options] of [
+  ["amd64", "x86_64", ELF_X86_64, []],
+  // Without the second podman 4 would run the build on the machine that it is for.
+  ["arm64", "aarch64", ELF_AARCH64, ["--platform=linux/arm64", "--build-arg=BUILDPLATFORM=linux/amd64"]],
+] as const) {
+  const image = `localhost/${architecture}:1`;
+
+  test(`podman build of a checkout, for ${architecture}: one layer, of portshim alone`, async () => {
+    const built = await podmanBuild(`--tag=${image}`, ...options);
+    assert.is(built.status, 0, built.stderr);
+    assert.is((await engine.layers(image)).length, 1);
+    assert.is((await engine.docker.getImage(image).inspect()).Architecture, architecture);
+
+    const contents = await engine.contents(image);
+    const gained = [...contents.values()].reduce((sum, { content }) => sum + content.length, 0);
+    assert.ok(gained <= 200_000, `${gained} bytes`);
+    const modes = [...contents].map(([path, { mode }]) => `${(mode & 0o7777).toString(8)} ${path}`).sort();
+    const folders = ["usr/", "usr/local/", "usr/local/bin/", "usr/local/lib/", "usr/local/lib/portshim/"];
+    const helper = readdirSync(join(ROOT, "shim", "src")).map((name) => name.replace(/ts$/, "js"));
+    assert.equal(
+      modes,
+      [
+        ...folders.map((path) => `755 ${path}`),
+        ...helper.map((name) => `644 usr/local/lib/portshim/${name}`),
+        "755 usr/local/bin/portshim",
+      ].sort(),
+    );
+
+    const launcher = contents.get("usr/local/bin/portshim")?.content as Buffer;
+    assert.is(elfMachine(launcher), elf);
+    assert.ok(launcher.length <= 100_000, `${launcher.length} bytes`);
+    // Both compilers are Debian 12's.
+    execFileSync(join(ROOT, "shim", "launcher", "build.sh"), [machine]);
+    assert.ok(launcher.equals(readFileSync(join(ROOT, "shim", "launcher", `portshim-${machine}`))));
+  });
+
+  test(`built for ${architecture} again, from the beginning, it is the same layer`, async () => {
+    const again = await podmanBuild("--no-cache", "--tag=localhost/again:1", ...options);
+    assert.is(again.status, 0, again.stderr);
+    assert.equal(await engine.layers("localhost/again:1"), await engine.layers(image));
+  });
+}
+
+test("portshim-images build layer gives the same layer", async () => {
+  assert.is((await engine.images(["build", "layer"])).status, 0);
+  assert.equal(await engine.layers("localhost/portshim:latest"), await engine.layers("localhost/amd64:1"));
 });
 
-test("built again, it is the same layer", async () => {
-  const again = await podmanBuild("--no-cache", "--tag=localhost/compiled:2");
-  assert.is(again.status, 0, again.stderr);
-  assert.equal(await engine.layers("localhost/compiled:2"), await engine.layers("localhost/compiled:1"));
+test("for a machine that there is no launcher for, one sentence", async () => {
+  const options = ["--platform=linux/riscv64", "--build-arg=BUILDPLATFORM=linux/amd64"];
+  const { status, stdout, stderr } = await podmanBuild(...options);
+  assert.not.equal(status, 0);
+  assert.match(stdout + stderr, "There is no portshim for riscv64, only for amd64 and arm64.\n");
 });
 
 test.run();

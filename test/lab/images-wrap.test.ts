@@ -1,10 +1,14 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
+import { ELF_AARCH64, elfMachine } from "../elf.js";
+import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
 
-const test = suite("portshim-images wrap and check", "lab", "nodes");
+const test = suite("portshim-images wrap and check", "lab", "nodes", "qemu");
 
 const SETTING = "net.ipv4.ip_unprivileged_port_start";
 const PORT = 8080;
@@ -17,6 +21,8 @@ const SERVER = contextFile(
   createServer((_, response) => response.end(answer)).listen(80);
   process.on("SIGQUIT", () => process.exit(7));`,
 );
+/** An archive of nothing. */
+const EMPTY = Buffer.alloc(1024);
 const WITH_SERVER = `FROM ${NODE_IMAGE}\nCOPY server.js /srv/server.js\nUSER 1000\nWORKDIR /srv\nENV GREETING="hello you"\n`;
 
 let lab: Lab;
@@ -138,7 +144,7 @@ test("--user: the image starts as root, and its server as that user, on port 80 
   const { stdout } = await engine.images(["wrap", "localhost/www:1", "--user=www"]);
   const { entrypoint, rest } = await config("localhost/www:1-portshim");
   assert.equal([entrypoint, rest.User], [["portshim", "--user=www", "--"], "0"]);
-  assert.match(stdout, "It starts as root now, where it started as www: portshim becomes www.\n");
+  assert.match(stdout, "It starts as root now, and no longer as www: portshim becomes www.\n");
   const { answer, status } = await serve("localhost/www:1-portshim", "1024");
   assert.equal([answer.uid, answer.pid, answer.cwd, status], [1234, 1, "/srv", 7]);
 
@@ -169,23 +175,47 @@ test("an image that is wrapped already stays as it is, and is said", async () =>
   assert.equal(await engine.holdings(), before);
 });
 
-test("without Node.js: as before, and the person is told; without a shell and Node.js: refused", async () => {
+test("without Node.js: as before, and the person is told", async () => {
   const none = await engine.images(["wrap", "localhost/portshim-lab/base:1", "-t", "none:1"]);
   assert.is(none.status, 0);
-  assert.match(none.stdout, "It has no Node.js, so portshim in it cannot ask the host for a port.");
+  assert.match(none.stdout, "It has no Node.js, so portshim in it cannot ask the host.");
   // At 1024, which podman's containers start with.
   const run = await lab.asUser(["podman", "run", "--rm", "localhost/none:1", "echo", "started"]);
   assert.equal([run.status, run.stdout], [0, "started\n"]);
-  assert.match(run.stderr, "portshim: there is no Node.js here");
+  assert.match(run.stderr, /^portshim: Node\.js 20 or later is needed here/);
+  assert.match(run.stderr, /\nportshim: starting the command anyway \(--optional\)\n$/);
+});
 
-  await engine.build("localhost/bare:1", 'FROM scratch\nCOPY server.js /\nENTRYPOINT ["/server"]\n', [SERVER]);
-  const bare = await engine.images(["wrap", "localhost/bare:1"]);
+test("an image that is one static program: portshim needs no shell, no library and no folder in it", async () => {
+  await engine.build(
+    "localhost/bare:1",
+    `FROM localhost/portshim-lab/base:1 AS base
+RUN cp /bin/busybox /busybox
+FROM scratch
+COPY --from=base /busybox /
+ENTRYPOINT ["/busybox", "echo"]
+`,
+  );
+  const { status, stdout } = await engine.images(["wrap", "localhost/bare:1"]);
+  assert.is(status, 0);
+  assert.match(
+    stdout,
+    '["portshim","--optional","--","/busybox","echo"]\nIt has no Node.js, so portshim in it cannot ',
+  );
+  const run = (...options: string[]) =>
+    lab.asUser(["podman", "run", "--rm", ...options, "localhost/bare:1-portshim", "started"]);
+  assert.equal(await run(`--sysctl=${SETTING}=80`), { status: 0, signal: null, stdout: "started\n", stderr: "" });
+  const unsatisfied = await run();
+  assert.equal([unsatisfied.status, unsatisfied.stdout], [0, "started\n"]);
+  assert.match(unsatisfied.stderr, /^portshim: Node\.js 20 or later is needed here/);
+
+  const dropped = await engine.images(["wrap", "localhost/bare:1", "--user=1000"]);
   assert.equal(
-    [bare.status, bare.stderr],
+    [dropped.status, dropped.stderr],
     [
       1,
-      "portshim-images: localhost/bare:1 has no shell (/bin/sh) and no Node.js: portshim needs one of the two. " +
-        "Build it on a base that has one of them.\n",
+      "portshim-images: localhost/bare:1 has no Node.js, which portshim needs to become another user. " +
+        "Either install Node.js 20 or later, or leave --user out.\n",
     ],
   );
 });
@@ -196,7 +226,7 @@ test("a Node.js that is too old, or does not start, is found out by running it",
   const broken = { ...old, content: Buffer.from("\x7fELF") };
   for (const [file, said] of [
     [old, "only Node.js v18.20.4 (/usr/local/bin/node)"],
-    [broken, "a Node.js that does not start (/usr/local/bin/node)"],
+    [broken, "a Node.js that does not start on this machine (/usr/local/bin/node)"],
   ] as const) {
     await engine.build("localhost/old:1", "FROM localhost/portshim-lab/base:1\nCOPY node /usr/local/bin/node\n", [
       file,
@@ -206,10 +236,8 @@ test("a Node.js that is too old, or does not start, is found out by running it",
   }
 });
 
-test("without a shell, the image's Node.js starts portshim", async () => {
-  await engine.build(
-    "localhost/distroless:1",
-    `FROM ${NODE_IMAGE} AS node
+test("distroless: a Node.js off the PATH is none to portshim, and on it is enough, without a shell", async () => {
+  const containerfile = `FROM ${NODE_IMAGE} AS node
 RUN mkdir -p /out/nodejs/bin /out/lib64 /out/lib/x86_64-linux-gnu /out/srv \
   && cp /usr/local/bin/node /out/nodejs/bin/ && cp -L /lib64/ld-linux-x86-64.so.2 /out/lib64/ \
   && ldd /usr/local/bin/node | awk '$3 ~ /^\\// { print $3 }' | xargs cp -L -t /out/lib/x86_64-linux-gnu
@@ -220,17 +248,52 @@ WORKDIR /srv
 STOPSIGNAL SIGQUIT
 ENTRYPOINT ["/nodejs/bin/node"]
 CMD ["server.js"]
-`,
-    [SERVER],
-  );
-  const { status, stdout } = await engine.images(["wrap", "localhost/distroless:1"]);
-  assert.is(status, 0);
-  assert.match(stdout, "It has no shell, so its Node.js, /nodejs/bin/node, starts portshim at every start.\n");
+`;
+  await engine.build("localhost/distroless:1", containerfile, [SERVER]);
+  const off = await engine.images(["wrap", "localhost/distroless:1"]);
+  assert.is(off.status, 0);
+  assert.match(off.stdout, "It has no Node.js on its PATH (only /nodejs/bin/node), so portshim in it cannot ask ");
+  assert.match(off.stdout, " To have it ask: put /nodejs/bin on its PATH.\n");
   const { entrypoint } = await config("localhost/distroless:1-portshim");
-  assert.equal(entrypoint, ["/nodejs/bin/node", "/usr/local/lib/portshim/main.js", "--", "/nodejs/bin/node"]);
+  assert.equal(entrypoint, ["portshim", "--optional", "--", "/nodejs/bin/node"]);
   const before = await serve("localhost/distroless:1");
   const after = await serve("localhost/distroless:1-portshim");
   assert.equal([after.answer, after.status], [before.answer, 7]);
+
+  await engine.build("localhost/distroless:2", "FROM localhost/distroless:1\nENV PATH=/nodejs/bin:/usr/local/bin\n");
+  const on = await engine.images(["wrap", "localhost/distroless:2", "--user=1000"]);
+  assert.match(on.stdout, '\n    ["portshim","--user=1000","--","/nodejs/bin/node","server.js"]\nTry it:');
+  const { answer, status } = await serve("localhost/distroless:2-portshim", "1024");
+  assert.equal([answer.uid, answer.pid, status], [1000, 1, 7]);
+});
+
+/** An empty image for another machine. */
+async function foreign(architecture: string): Promise<string> {
+  const image = `localhost/${architecture}:1`;
+  const change = ["--change", 'ENTRYPOINT ["/server"]'];
+  const argv = ["podman", "import", `--arch=${architecture}`, ...change, "-", image];
+  assert.is((await lab.asUser(argv, { input: EMPTY })).status, 0);
+  return image;
+}
+
+test("an image for arm64 gets the launcher for arm64, and what it gains is 200 kB at most", async () => {
+  execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["aarch64"]);
+  const { status, stderr } = await engine.images(["wrap", await foreign("arm64")]);
+  assert.is(status, 0, stderr);
+  const wrapped = "localhost/arm64:1-portshim";
+  assert.is((await engine.docker.getImage(wrapped).inspect()).Architecture, "arm64");
+  const contents = await engine.contents(wrapped);
+  assert.is(elfMachine(contents.get("usr/local/bin/portshim")?.content as Buffer), ELF_AARCH64);
+  const gained = [...contents.values()].reduce((sum, { content }) => sum + content.length, 0);
+  assert.ok(gained <= 200_000, `${gained} bytes`);
+});
+
+test("an image for a machine that there is no launcher for is refused", async () => {
+  const image = await foreign("riscv64");
+  const sentence = "there is no portshim for linux/riscv64, only for linux/amd64 and linux/arm64";
+  const { status, stderr } = await engine.images(["wrap", image]);
+  assert.equal([status, stderr], [1, `portshim-images: ${sentence}.\n`]);
+  assert.match((await engine.images(["check", image])).stdout, `It cannot be wrapped: ${sentence}.\n`);
 });
 
 test("an image that is made to be built on is refused, and none of what it has in store is kept", async () => {
@@ -247,14 +310,12 @@ test("an image that is made to be built on is refused, and none of what it has i
 });
 
 test("an image for another system is refused", async () => {
-  // An empty archive.
-  const input = Buffer.alloc(1024);
   const argv = ["podman", "import", "--os=windows", "-", "localhost/windows:1"];
-  assert.is((await lab.asUser(argv, { input })).status, 0);
+  assert.is((await lab.asUser(argv, { input: EMPTY })).status, 0);
   const { status, stderr } = await engine.images(["wrap", "localhost/windows:1"]);
   assert.equal(
     [status, stderr],
-    [1, "portshim-images: localhost/windows:1 is an image for windows: portshim is for Linux.\n"],
+    [1, "portshim-images: there is no portshim for windows/amd64, only for linux/amd64 and linux/arm64.\n"],
   );
 });
 
@@ -308,7 +369,6 @@ CMD ["node", "server.js"]
   user        1000
   ports       443/tcp
   Node.js     v26.10.0 (/usr/local/bin/node)
-  shell       /bin/sh
   sysctl.d    /etc/sysctl.d/50-more.conf:1 asks for ports from "many", which the kernel would refuse
               /etc/sysctl.d/60-linked.conf: nothing about ports
               /etc/sysctl.d/80-web.conf:2 asks for ports from 443
@@ -331,11 +391,10 @@ It starts without portshim. To have portshim in it: portshim-images wrap localho
     ports: ["443/tcp"],
     wrapped: true,
     toolbox: false,
-    shell: "/bin/sh",
     node: { path: "/usr/local/bin/node", version: "v26.10.0", onPath: true },
     sysctl: json.sysctl,
     start: 443,
-    verdict: "portshim, as 1000, makes sure that ports from 443 up may be bound, and becomes the rest.",
+    verdict: "portshim, as 1000, makes sure that ports from 443 up can be bound, and becomes the rest.",
   });
   assert.equal(json.sysctl[2], { file: "/etc/sysctl.d/80-web.conf", maskedBy: null, line: 2, value: 443 });
 });
@@ -346,16 +405,34 @@ test("check's other verdicts", async () => {
     await verdict("localhost/portshim-lab/toolbox:1"),
     "It starts without portshim. It is a toolbox image, which toolbox starts its own way: in it, portshim -- COMMAND is the way.",
   );
+  const sees = (ports: string) =>
+    `portshim, as root, makes sure that ports from ${ports} can be bound, and becomes the rest.`;
+  const anyones = sees("80 up (or from where the host's files say)");
+  const asks = "if they need a privilege when it starts, it cannot ask the host, and";
   assert.is(
     await verdict("localhost/none:1"),
-    "portshim, as root, makes sure that ports from 80 up (or from where the host's files say) may be bound, and becomes " +
-      "the rest. It has no Node.js 20 or later, so where they may not be bound yet it cannot ask the host.",
+    `${anyones} But it has no Node.js: ${asks} says so and starts the rest all the same (--optional).`,
   );
   assert.is(
     await verdict("localhost/bare:1"),
-    "It starts without portshim. It cannot be wrapped: localhost/bare:1 has no shell (/bin/sh) and no Node.js: " +
-      "portshim needs one of the two.",
+    "It has no Node.js, so portshim in it cannot ask the host. If the server's port needs a privilege when it starts, " +
+      "portshim says so, and starts the server all the same (--optional). To have it ask: install Node.js 20 or later.",
   );
+  for (const [number, options, sentence] of [
+    [1, '"--start=443"', `${sees("443 up")} But it has no Node.js: ${asks} exits with status 69.`],
+    [
+      2,
+      '"--optional", "--user=1000"',
+      `${anyones} But it has no Node.js, which --user needs: it exits with status 69.`,
+    ],
+  ] as const) {
+    const image = `localhost/predicted:${number}`;
+    const entrypoint = `["portshim", ${options}, "--", "/busybox", "echo", "started"]`;
+    await engine.build(image, `FROM localhost/bare:1-portshim\nENTRYPOINT ${entrypoint}\n`);
+    assert.is(await verdict(image), sentence);
+    const run = await lab.asUser(["podman", "run", "--rm", image]);
+    assert.equal([run.status, run.stdout], [69, ""]);
+  }
 });
 
 test("from inside a toolbox the same engine answers", async () => {

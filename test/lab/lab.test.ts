@@ -182,7 +182,7 @@ test("calls to the host are counted", async () => {
 test("statuses and signals come through, with what was written and nothing else", async () => {
   const run = async (where: Where, argv: string[], root = false) => (await lab.spawn(where, argv, { root })).exited;
   for (const where of everywhere) {
-    for (const status of [0, 1, 125, 126, 127, 143]) {
+    for (const status of [0, 1, 69, 77, 125, 126, 127, 143]) {
       const result = await run(where, ["sh", "-c", `echo out; echo err >&2; exit ${status}`]);
       assert.equal(result, { status, signal: null, stdout: "out\n", stderr: "err\n" }, where);
     }

@@ -110,7 +110,10 @@ export interface Lab {
   writeFile(where: Where, path: string, content: string | Buffer, mode?: number): Promise<void>;
   /** Removes a file or folder, which need not be there; in the toolbox and distrobox as root there. */
   removeFile(where: Where, path: string): Promise<void>;
-  /** Puts the built shim and a `node` (of major version `node`, default 26) into the toolbox, below /usr/local. */
+  /**
+   * Puts the built shim into the toolbox or distrobox, as `npm install --global` does, and a `node` (of major version `node`, default
+   * 26) into its /usr/local/bin.
+   */
   installShim(options?: { node?: 20 | 22 | 24 | 26; where?: "toolbox" | "distrobox" }): Promise<void>;
   /** GETs `http://127.0.0.1:PORT` from the host. */
   fetch(port: number, path?: string): Promise<{ status: number; body: string }>;
@@ -409,9 +412,12 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
 
   async function installShim({ node = 26, where = "toolbox" }: Parameters<Lab["installShim"]>[0] = {}): Promise<void> {
     const script = `
-      mkdir -p /usr/local/bin /usr/local/lib/portshim
-      install -m 755 "$1/shim/launcher/portshim-$(uname -m)" /usr/local/bin/portshim
-      install -m 644 "$1"/shim/lib/*.js /usr/local/lib/portshim
+      package=/usr/local/lib/node_modules/portshim
+      mkdir -p "$package/launcher" "$package/lib"
+      install -m 755 "$1/shim/portshim" "$package"
+      install -m 755 "$1/shim/launcher/portshim-$(uname -m)" "$package/launcher"
+      install -m 644 "$1"/shim/lib/*.js "$package/lib"
+      ln -sf "$package/portshim" /usr/local/bin/portshim
       ln -sf "$1/node_modules/node$2/bin/node" /usr/local/bin/node
     `;
     await mustRun(where, ["sh", "-ec", script, "sh", `/run/host${repository}`, `${node}`], { root: true });

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Agent, setPassword, startAgent } from "./agent.js";
 import { type Lab, type Running, startLab } from "./lab.js";
+import { atTheLock } from "./lock.js";
 
 const test = suite("the library, in a toolbox", "lab", "nodes");
 
@@ -44,7 +45,7 @@ async function program(source: string): Promise<unknown> {
 /** What portshim's command line says when it fails. */
 async function commandLine(): Promise<string> {
   const run = await lab.inToolbox(["portshim", "--quiet", "--start=80", "--", "true"]);
-  assert.is(run.status, 125);
+  assert.is(run.status, 77);
   return run.stderr;
 }
 
@@ -108,7 +109,7 @@ test("polkit says no: the sentence of the command line, and nothing changed", as
   assert.ok(said.includes(`portshim: ${failure.message}\n${failure.remedy}\n(A systemd unit`), said);
 
   const run = await (await app()).exited;
-  assert.is(run.status, 125);
+  assert.is(run.status, 77);
   const lines = `${failure.message}\n${failure.remedy}`.replace(/^/gm, "[web] ");
   assert.ok(run.stderr.endsWith(`\n${lines}\n`), run.stderr);
 });
@@ -223,6 +224,37 @@ test("what waits for another's prompt can be aborted, and gives its reason", asy
   await holder.kill();
   await holder.exited;
   await gone();
+});
+
+test("beside the command line: a refusal counts for whoever waits", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  const call = () =>
+    program('require("portshim").ensurePorts({ start: 80 }).catch(({ code }) => console.log(JSON.stringify(code)))');
+  const start = () => lab.inToolbox(["portshim", "--start=80", "--", "true"]);
+  const prompts = (await lab.prompts()).length;
+
+  agent = await startAgent(lab);
+  const refused = start();
+  await agent.asked();
+  const waiting = call();
+  await atTheLock(lab, 3);
+  agent.type("wrong");
+  assert.equal([(await refused).status, await waiting], [77, "refused-another"]);
+  await agent.stop();
+
+  agent = await startAgent(lab);
+  const first = call();
+  await agent.asked();
+  const second = start();
+  await atTheLock(lab, 2);
+  agent.type("wrong");
+  assert.is(await first, "refused");
+  const { status, stderr } = await second;
+  assert.equal(
+    [status, stderr],
+    [77, "portshim: permission was denied to another portshim, which asked the host just before\n"],
+  );
+  assert.is((await lab.prompts()).length, prompts + 2);
 });
 
 test.run();

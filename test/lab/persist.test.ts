@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { setPassword, startAgent } from "./agent.js";
-import { CONTAINERS_STUB, withPortshim } from "./container.js";
+import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
 const test = suite("portshim persist", "lab", "nodes");
@@ -209,7 +209,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
     await lab.asHost(["sh", "-c", prepare]);
     for (const argv of [[], ["--remove"]]) {
       const run = await persist(...argv);
-      assert.is(run.status, 125);
+      assert.is(run.status, 69);
       assert.match(run.stderr, `cannot be changed: ${FILE} is there already, and was not written by portshim\n`);
     }
     await lab.removeFile("host", FILE);
@@ -226,7 +226,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
 test("--remove takes no --start", async () => {
   const run = await persist("--remove", "--start=80");
   const sentence = "--remove puts back what the host's files say, and takes no --start";
-  assert.equal([run.status, run.stderr], [125, `portshim: ${sentence}\n`]);
+  assert.equal([run.status, run.stderr], [64, `portshim: ${sentence}\n`]);
   // A variable may be there for the servers.
   const variable = await lab.inToolbox(["portshim", "persist", "--remove"], { env: { PORTSHIM_START: "80" } });
   assert.equal([variable.status, variable.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
@@ -234,7 +234,7 @@ test("--remove takes no --start", async () => {
 
 test("on the host in a network namespace of its own: the reason", async () => {
   const run = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: onHost.env });
-  assert.equal([run.status, await written()], [125, ""]);
+  assert.equal([run.status, await written()], [69, ""]);
   assert.match(run.stderr, "cannot be changed: this is the host itself with its own network, for which");
 });
 
@@ -244,7 +244,7 @@ test("it is root who looks last whose the file is", async () => {
   await lab.asHost(["chmod", "700", "/etc/sysctl.d"]);
   const hidden = await persist();
   await lab.asHost(["chmod", "755", "/etc/sysctl.d"]);
-  assert.is(hidden.status, 125);
+  assert.is(hidden.status, 69);
   assert.match(hidden.stderr, "cannot be changed: the host's /etc/sysctl.d cannot be read from here\n");
 
   await lab.removeFile("host", FILE);
@@ -259,7 +259,7 @@ exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@"
   await lab.writeFile("toolbox", "/opt/late", slow, 0o755);
   const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/late" } });
   await watching.exited;
-  assert.equal([run.status, await written(), await lab.threshold()], [125, `${NAME}=90\n`, 1024], run.stderr);
+  assert.equal([run.status, await written(), await lab.threshold()], [69, `${NAME}=90\n`, 1024], run.stderr);
   assert.match(run.stderr, `could not be changed: ${FILE} is there already, and was not written by portshim\n`);
 });
 
@@ -297,7 +297,7 @@ test("where the value cannot be set, the file is not changed either", async () =
     await lab.asHost(["sh", "-c", readOnly]);
     const run = await persist(second);
     await lab.asHost(["umount", "/proc/sys"]);
-    assert.equal([run.status, await written(), await lab.threshold()], [125, text(80), 80], run.stderr);
+    assert.equal([run.status, await written(), await lab.threshold()], [69, text(80), 80], run.stderr);
     assert.match(run.stderr, /could not be changed: sh: .*Read-only file system/);
     await persist("--remove");
   }
@@ -307,7 +307,7 @@ test("a program of the host's that cannot be executed is no refusal", async () =
   await lab.asHost(["sh", "-c", "cp /usr/bin/sync /root/sync && mount --bind /dev/null /usr/bin/sync"]);
   const run = await persist();
   await lab.asHost(["umount", "/usr/bin/sync"]);
-  assert.equal([run.status, await lab.threshold(), await written()], [125, 1024, ""]);
+  assert.equal([run.status, await lab.threshold(), await written()], [69, 1024, ""]);
   assert.match(run.stderr, /could not be changed: sh: .*sync: Permission denied/);
 });
 
@@ -369,13 +369,13 @@ test("in a distrobox, through distrobox-host-exec", async () => {
 
 test("--via=sudo, where it asks for no password", async () => {
   const refused = await persist("--via=sudo");
-  assert.is(refused.status, 125);
+  assert.is(refused.status, 77);
   assert.match(refused.stderr, `the host refused to set ${NAME}: sudo: `);
   await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /bin/sh\n`, 0o440);
   await lab.asHost(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/etc/sysctl.d"]);
   const failed = await persist("--via=sudo");
   await lab.asHost(["umount", "/etc/sysctl.d"]);
-  assert.equal([failed.status, await lab.threshold()], [125, 1024]);
+  assert.equal([failed.status, await lab.threshold()], [69, 1024]);
   assert.match(failed.stderr, "could not be changed: mktemp: ");
   const run = await persist("--via=sudo");
   await lab.removeFile("host", "/etc/sudoers.d/test");
@@ -386,7 +386,7 @@ test("--via=sudo, where it asks for no password", async () => {
   const fallback = await persist("--remove", "--via=sudo,pkexec");
   assert.equal([fallback.status, await lab.threshold(), await written()], [0, 1024, ""], fallback.stderr);
   const none = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_VIA: "nsenter" } });
-  assert.is(none.status, 125);
+  assert.is(none.status, 69);
   assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, sudo\n");
   const here = await persist("--via=write");
   assert.match(here.stderr, "cannot be changed: we are not root on the host\n");
@@ -394,22 +394,22 @@ test("--via=sudo, where it asks for no password", async () => {
 
 test("elsewhere: the reason", async () => {
   const run = await lab.asUser(
-    ["podman", "run", "--rm", "--network", "host", ...withPortshim(lab), BASE, CONTAINERS_STUB, "persist"],
+    ["podman", "run", "--rm", "--network", "host", ...withPortshim(lab), BASE, CONTAINERS_PORTSHIM, "persist"],
     { timeout: 60_000 },
   );
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(
     run.stderr,
     `portshim: the host's ${FILE} cannot be changed: this is a rootless podman container; it works on the host itself, in a toolbox and in a distrobox\n`,
   );
   const unshared = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: { ...onHost.env, container: "x" } });
-  assert.is(unshared.status, 125);
+  assert.is(unshared.status, 69);
   assert.match(unshared.stderr, "cannot be changed: this is a place that is neither a host nor a container");
 });
 
 test("no bus: the reason, and nothing is changed", async () => {
   const run = await lab.inToolbox(["portshim", "persist"], { env: { DBUS_SESSION_BUS_ADDRESS: "unix:path=/none" } });
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(run.stderr, "cannot be changed: there is no session bus here;");
   assert.equal([await lab.threshold(), await written()], [1024, ""]);
 });
@@ -418,12 +418,10 @@ test("a policy's no: the sentence, what to do by hand, and nothing is changed", 
   await lab.polkit("NO");
   const before = await listed();
   const run = await persist();
-  assert.is(run.status, 125);
+  assert.is(run.status, 77);
   assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
   assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
   assert.equal([await lab.threshold(), await listed()], [1024, before]);
-  // A refusal holds for a second.
-  await new Promise((resolve) => setTimeout(resolve, 1200));
 });
 
 test("stopped while the password is asked for: the prompt goes, and nothing is changed", async () => {
@@ -433,9 +431,9 @@ test("stopped while the password is asked for: the prompt goes, and nothing is c
   const running = await lab.spawn("toolbox", ["portshim", "persist"]);
   await agent.asked();
   await running.kill("SIGTERM");
-  const { status, signal } = await running.exited;
+  const { signal } = await running.exited;
   await agent.stop();
-  assert.ok(status === 143 || signal === "SIGTERM");
+  assert.is(signal, "SIGTERM");
   assert.equal([await lab.threshold(), await written()], [1024, ""]);
 });
 
@@ -472,7 +470,7 @@ for (const [name, mount, answer] of [
     const after = await listed();
     const umounted = await lab.asHost(["umount", "/etc/sysctl.d"]);
     assert.is(umounted.status, 0, umounted.stderr);
-    assert.is(run.status, 125);
+    assert.is(run.status, 69);
     const sentence = /^portshim: the host's \/etc\/sysctl\.d\/90-portshim\.conf could not be changed: (.*)$/m.exec(
       run.stderr,
     );
@@ -487,7 +485,7 @@ test("--remove from a read-only /etc: a sentence, and the threshold stays", asyn
   await lab.asHost(["sh", "-c", "mount --bind /etc/sysctl.d /etc/sysctl.d && mount -o remount,bind,ro /etc/sysctl.d"]);
   const run = await persist("--remove");
   await lab.asHost(["umount", "/etc/sysctl.d"]);
-  assert.equal([run.status, await lab.threshold(), await written()], [125, 80, text(80)]);
+  assert.equal([run.status, await lab.threshold(), await written()], [69, 80, text(80)]);
   assert.match(run.stderr, /could not be changed: rm: cannot remove .*: Read-only file system\n/);
   assert.ok(
     run.stderr.endsWith(`Run this on the host:\n    sudo rm -f ${FILE} && sudo sysctl -w ${NAME}=1024\n`),
@@ -502,7 +500,7 @@ case "$*" in *pkexec\\ /bin/sh*) echo done ;; *) exec /usr/libexec/flatpak-xdg-u
 `;
   await lab.writeFile("toolbox", "/opt/liar", lie, 0o755);
   const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/liar" } });
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(run.stderr, "could not be changed: the host said yes, but nothing changed\n");
 });
 
@@ -513,7 +511,7 @@ case "$*" in *pkexec\\ /bin/sh*) ;; *) exec /usr/libexec/flatpak-xdg-utils/flatp
 `;
   await lab.writeFile("toolbox", "/opt/mute", mute, 0o755);
   const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/mute" } });
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(run.stderr, "the host could not be asked: mute ended without an answer: the session bus went away\n");
 });
 
@@ -521,7 +519,7 @@ test("what is no port does not get near root", async () => {
   const before = (await lab.prompts()).length;
   for (const start of ["80; touch /x", "-1", "1025", "$(id)", "80\n81"]) {
     const run = await persist(`--start=${start}`);
-    assert.is(run.status, 125);
+    assert.is(run.status, 64);
     assert.match(run.stderr, "--start must be an integer from 0 to 1024, not ");
   }
   assert.is((await lab.prompts()).length, before);

@@ -1,3 +1,4 @@
+import { machine } from "node:os";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, type Result, startLab } from "./lab.js";
@@ -12,8 +13,10 @@ const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
 const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
 
 let lab: Lab;
-/** podman's options that put portshim, Node and a file that asks for 80 into a container made without them. */
+/** podman's options that put portshim, as an image has it, and a file that asks for 80 into a container. */
 let shim: string[];
+/** The same for Node. */
+let node: string[];
 let bus: string[];
 
 test.before(async () => {
@@ -22,15 +25,13 @@ test.before(async () => {
   await lab.polkit("YES");
   await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
   const { repository } = lab;
-  const copy = `mkdir /etc/portshim-lib && cp ${repository}/shim/slow.sh ${repository}/shim/lib/*.js /etc/portshim-lib`;
-  await lab.asHost(["sh", "-c", copy]);
   shim = [
-    ...["--volume", `${repository}/shim/portshim:/usr/local/bin/portshim:ro`],
-    ...["--volume", "/etc/portshim-lib:/usr/local/lib/portshim:ro"],
-    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+    ...["--volume", `${repository}/shim/launcher/portshim-${machine()}:/usr/local/bin/portshim:ro`],
+    ...["--volume", `${repository}/shim/lib:/usr/local/lib/portshim:ro`],
     ...["--volume", `${repository}/test/fixture:/srv:ro`],
     ...["--volume", "/etc/portshim-test:/etc/sysctl.d:ro"],
   ];
+  node = ["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`];
   const socket = `/run/user/${lab.uid}/bus`;
   bus = ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
 });
@@ -40,7 +41,7 @@ test.before.each(async () => {
 });
 
 const rootless = (options: string[], argv: string[], timeout = 60_000): Promise<Result> =>
-  lab.asUser(["podman", "run", "--rm", ...shim, ...options, BASE, ...argv], { timeout });
+  lab.asUser(["podman", "run", "--rm", ...shim, ...node, ...options, BASE, ...argv], { timeout });
 
 /** What became of the host, which a container with its own network must leave alone. */
 async function untouched<T>(run: () => Promise<T>): Promise<T> {
@@ -72,7 +73,7 @@ test("rootless podman, own network, the user, with the bus: nsenter", async () =
 
 test("rootless podman, own network, the user, without the bus: no way", async () => {
   const run = await untouched(() => rootless(HERSELF, ["portshim", ...SEE]));
-  assert.equal([run.status, run.stdout], [125, ""]);
+  assert.equal([run.status, run.stdout], [69, ""]);
   const start = `Start it with this:\n    podman run --sysctl ${NAME}=80 …\n    (in a Quadlet file: Sysctl=${NAME}=80)\n`;
   assert.ok(run.stderr.endsWith(`${start}or, with --network host, run this on the host:\n${BY_HAND}\n`), run.stderr);
 });
@@ -81,38 +82,70 @@ test("rootless podman, own network, root: capability", async () => {
   assertStarted(await untouched(() => rootless(ROOT, ["portshim", ...SEE])), 1024);
 });
 
-test("rootless podman, own network, root with --user: capability, handed on alone", async () => {
-  const check = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs)' /proc/self/status; exec node /srv/server.js";
-  const command = ["portshim", "--user=1000:1000", "--", "/bin/sh", "-c", check];
-  const running = await lab.spawn("user", ["podman", "run", "--rm", "--name", "dropped", ...shim, BASE, ...command]);
-  await running.waitFor(/serving on 80/);
-  const port = [
-    "podman",
-    "exec",
-    "dropped",
-    "node",
-    "-e",
-    'fetch("http://127.0.0.1/x").then(async (a) => console.log(await a.text()))',
-  ];
-  assert.match((await lab.asUser(port)).stdout, /^\d+ \/x\n/);
-  await lab.asUser(["podman", "rm", "--force", "--time", "0", "dropped"]);
-  await running.exited;
-  const status = running.stdout.replace(/[ \t]+/g, " ");
-  assert.match(status, "Uid: 1000 1000 1000 1000\nGid: 1000 1000 1000 1000\nGroups: \n");
-  for (const set of ["Inh", "Prm", "Eff", "Bnd", "Amb"]) assert.match(status, `Cap${set}: 0000000000000400\n`);
-  assert.match(status, "NoNewPrivs: 1\n");
-  assert.is(running.stderr, "");
-});
+for (const [name, options, bounding] of [
+  ["rootless podman, own network, root with --user: capability, handed on alone", [], "0000000000000400"],
+  [
+    "the same for a root without CAP_SETPCAP: the bounding set stays",
+    ["--cap-drop=all", "--cap-add=setuid,setgid,net_bind_service"],
+    "00000000000004c0",
+  ],
+] as const) {
+  test(name, async () => {
+    const check = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs)' /proc/self/status; exec node /srv/server.js";
+    const command = ["portshim", "--user=1000:1000", "--", "/bin/sh", "-c", check];
+    const container = ["--name", "dropped", ...options, ...shim, ...node, BASE];
+    const running = await lab.spawn("user", ["podman", "run", "--rm", ...container, ...command]);
+    await running.waitFor(/serving on 80/);
+    const ask = 'fetch("http://127.0.0.1/x").then(async (a) => console.log(await a.text()))';
+    const answer = await lab.asUser(["podman", "exec", "dropped", "node", "-e", ask]);
+    assert.is(answer.stdout, "1 /x\n\n", answer.stderr);
+    await lab.asUser(["podman", "rm", "--force", "--time", "0", "dropped"]);
+    await running.exited;
+    const status = running.stdout.replace(/[ \t]+/g, " ");
+    assert.match(status, "Uid: 1000 1000 1000 1000\nGid: 1000 1000 1000 1000\nGroups: \n");
+    for (const set of ["Inh", "Prm", "Eff", "Amb"]) assert.match(status, `Cap${set}: 0000000000000400\n`);
+    assert.match(status, `CapBnd: ${bounding}\nCapAmb`);
+    assert.match(status, "NoNewPrivs: 1\n");
+    assert.is(running.stderr, "");
+  });
+}
 
 test("rootless podman, own network, an image's own user: no way", async () => {
   const run = await untouched(() => rootless(ANOTHER, ["portshim", ...SEE]));
-  assert.equal([run.status, run.stdout], [125, ""]);
+  assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(run.stderr, `podman run --sysctl ${NAME}=80 …`);
 });
 
+test("an image's own user whose Node has a capability of its own: it is not the server's", async () => {
+  const { repository } = lab;
+  const image = "localhost/setcap:1";
+  const file = "/etc/setcap.containerfile";
+  await lab.writeFile(
+    "host",
+    file,
+    `FROM ${BASE}
+COPY node /usr/local/bin/node
+RUN setcap cap_net_bind_service=+ep /usr/local/bin/node
+USER 1000
+`,
+  );
+  const context = `${repository}/node_modules/node26/bin`;
+  const build = ["podman", "build", "--isolation=chroot", "--tag", image, "--file", file, context];
+  const built = await lab.asUser(build, { timeout: 60_000 });
+  assert.is(built.status, 0, built.stderr);
+  const run = (...argv: string[]) =>
+    untouched(() => lab.asUser(["podman", "run", "--rm", ...shim, image, ...argv], { timeout: 60_000 }));
+  const listen = 'require("net").createServer().listen(80, () => { console.log("bound"); process.exit() })';
+  const itself = await run("node", "-e", listen);
+  assert.equal([itself.status, itself.stdout], [0, "bound\n"], itself.stderr);
+  const bind = "use Socket; socket my $s, AF_INET, SOCK_STREAM, 0; bind $s, sockaddr_in(80, INADDR_ANY) or die $!";
+  const another = await run("portshim", "--", "perl", "-e", bind);
+  assert.equal([another.status, another.stdout], [69, ""], another.stderr);
+  assert.match(another.stderr, `podman run --sysctl ${NAME}=80 …`);
+});
+
 test("rootless podman with --sysctl, own network, an image's own user: nothing to do, and no Node", async () => {
-  const withoutNode = shim.filter((option, at) => !/bin\/node/.test(option) && !/bin\/node/.test(shim[at + 1] ?? ""));
-  const options = ["podman", "run", "--rm", ...withoutNode, "--sysctl", `${NAME}=80`, ...ANOTHER, BASE];
+  const options = ["podman", "run", "--rm", ...shim, "--sysctl", `${NAME}=80`, ...ANOTHER, BASE];
   assertStarted(await untouched(() => lab.asUser([...options, "portshim", ...SEE])), 80);
 });
 
@@ -124,7 +157,7 @@ test("rootless podman, the host's network, the user, with the bus: pkexec", asyn
 
 test("rootless podman, the host's network, the user, without the bus: no way", async () => {
   const run = await untouched(() => rootless([...HOST_NETWORK, ...HERSELF], ["portshim", ...SEE]));
-  assert.equal([run.status, run.stdout], [125, ""]);
+  assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(
     run.stderr,
     "there is no session bus here; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus",
@@ -165,7 +198,7 @@ test("a Kubernetes pod, unknown network, an image's own user: no way, and the fi
   const run = await untouched(() =>
     rootless([...ANOTHER, "--env", "KUBERNETES_SERVICE_HOST=10.0.0.1"], ["portshim", ...SEE]),
   );
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(run.stderr, `securityContext: {sysctls: [{name: ${NAME}, value: "80"}]}`);
 });
 
@@ -173,7 +206,7 @@ test("a docker container, unknown network, an image's own user: no way, and the 
   const run = await untouched(() =>
     rootless([...ANOTHER, "--volume", "/dev/null:/.dockerenv:ro"], ["portshim", ...SEE]),
   );
-  assert.is(run.status, 125);
+  assert.is(run.status, 69);
   assert.match(run.stderr, `docker run --sysctl ${NAME}=80 …`);
 });
 
@@ -237,7 +270,7 @@ for (const [name, argv] of [
 
 test("a toolbox, the host's network, the user with --via=sudo: sudo, where it asks for no password", async () => {
   const refused = await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]);
-  assert.equal([refused.status, await lab.threshold()], [125, 1024]);
+  assert.equal([refused.status, await lab.threshold()], [77, 1024]);
   assert.match(refused.stderr, /the host refused to set .*: sudo: /);
   await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /usr/sbin/sysctl\n`, 0o440);
   assertStarted(
@@ -269,6 +302,7 @@ test("podman run --init, and podman stop, are as with the bare server", async ()
         "stopped",
         ...init,
         ...shim,
+        ...node,
         BASE,
         ...server,
       ]);
@@ -298,6 +332,7 @@ test("rootful podman, the host's network, root: capability; an image's own user:
         "--ulimit",
         "host",
         ...shim,
+        ...node,
         ...options,
         BASE,
         "portshim",
@@ -309,7 +344,7 @@ test("rootful podman, the host's network, root: capability; an image's own user:
   const root = await untouched(() => rootful(HOST_NETWORK));
   assertStarted(root, 1024, /place: a rootful podman container/);
   const another = await untouched(() => rootful([...HOST_NETWORK, ...ANOTHER]));
-  assert.equal([another.status, another.stdout], [125, ""]);
+  assert.equal([another.status, another.stdout], [69, ""]);
   assert.match(another.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
 });
 

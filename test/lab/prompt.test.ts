@@ -1,8 +1,9 @@
+import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Agent, setPassword, startAgent } from "./agent.js";
-import { CONTAINERS_STUB, hostNetwork } from "./container.js";
+import { CONTAINERS_PORTSHIM, hostNetwork } from "./container.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 
 const test = suite("a real password prompt", "lab", "nodes");
@@ -39,16 +40,16 @@ async function asking(...argv: string[]): Promise<Running> {
   return running;
 }
 
-/** The processes that belong to an open prompt, in the toolbox and on the host, a line each. */
+/** The processes that belong to a portshim that asks, in the toolbox and on the host, a line each. */
 async function prompt(): Promise<string> {
   const { stdout } = await lab.asHost(["ps", "-e", "-o", "pid=,ppid=,comm="]);
   return stdout
     .split("\n")
-    .filter((line) => / (pkexec|flatpak-spawn)$/.test(line))
+    .filter((line) => / (portshim-\S+|node|flatpak-spawn|pkexec)$/.test(line))
     .join("\n");
 }
 
-/** Waits until no process of an open prompt is left, a second at most. */
+/** Waits until none of them is left, a second at most. */
 async function gone(): Promise<void> {
   const deadline = Date.now() + 1000;
   while ((await prompt()) !== "") {
@@ -71,7 +72,7 @@ test("a wrong password", async () => {
   const running = await asking(...STARTED);
   agent?.type("wrong");
   const run = await running.exited;
-  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [77, "", 1024]);
   assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password`);
   assert.ok(run.stderr.includes(BY_HAND));
   assert.match(agent?.screen ?? "", "AUTHENTICATION FAILED");
@@ -79,7 +80,7 @@ test("a wrong password", async () => {
 
 test("never answered: after --timeout the prompt is closed", async () => {
   const run = await (await asking("--timeout=3", ...STARTED)).exited;
-  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [77, "", 1024]);
   assert.match(run.stderr, "portshim: nobody answered the host's password prompt within 3 seconds\n");
   assert.ok(run.stderr.includes(BY_HAND));
   await gone();
@@ -103,22 +104,47 @@ test("portshim is killed while it is open: the prompt goes too", async () => {
   await gone();
 });
 
-test("the helper is killed while it is open: 125, and the prompt goes too", async () => {
+test("portshim is killed, and its Node has capabilities of its own: the prompt goes too", async () => {
+  // prctl(2): exec of a program with capabilities takes PR_SET_PDEATHSIG away.
+  const own = "mkdir /opt/node && cp /usr/local/bin/node /opt/node && setcap cap_net_bind_service=+ep /opt/node/node";
+  const made = await lab.inToolbox(["sh", "-c", own], { root: true });
+  assert.is(made.status, 0, made.stderr);
+  const running = await lab.spawn("toolbox", ["portshim", ...STARTED], {
+    env: { PATH: "/opt/node:/usr/local/bin:/usr/bin:/bin" },
+  });
+  await agent?.asked();
+  const node = (await lab.asHost(["pgrep", "-P", `${running.pid}`])).stdout.trim();
+  assert.match((await lab.asHost(["cat", `/proc/${node}/status`])).stdout, "CapEff:\t0000000000000400\n");
+  await running.kill("SIGKILL");
+  await gone();
+  await lab.removeFile("toolbox", "/opt/node");
+});
+
+test("the helper is killed while it is open: 70, and the prompt goes too", async () => {
   const running = await asking(...STARTED);
   await lab.asHost(["pkill", "-KILL", "-P", `${running.pid}`]);
   const run = await running.exited;
-  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
-  assert.match(run.stderr, `portshim: its helper ended with status 137. ${BY_HAND}`);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [70, "", 1024]);
+  assert.ok(
+    run.stderr.endsWith("portshim: internal error (please report it): signal 9 ended the helper\n"),
+    run.stderr,
+  );
   await gone();
 });
 
-test("SIGTERM while it is open, as a container's pid 1", async () => {
-  const podman = ["podman", "run", "--rm", "--name", "first", ...hostNetwork(lab), BASE, CONTAINERS_STUB, ...STARTED];
-  const running = await lab.spawn("user", podman);
+/** Starts portshim as a container's first process, and waits until the password is asked for. */
+async function askingAsFirst(...options: string[]): Promise<{ running: Running; pid: string }> {
+  const podman = ["podman", "run", "--rm", "--name", "first", ...hostNetwork(lab), ...options];
+  const running = await lab.spawn("user", [...podman, CONTAINERS_PORTSHIM, ...STARTED]);
   await agent?.asked();
   const pid = (await lab.asUser(["podman", "inspect", "--format", "{{.State.Pid}}", "first"])).stdout.trim();
   const status = (await lab.asHost(["cat", `/proc/${pid}/status`])).stdout;
-  assert.match(status, /^Name:\tportshim\n[\s\S]*^NSpid:\t\d+\t1$/m);
+  assert.match(status, /^Name:\tportshim-\S+\n[\s\S]*^NSpid:\t\d+\t1$/m);
+  return { running, pid };
+}
+
+test("SIGTERM while it is open, as a container's pid 1", async () => {
+  const { running, pid } = await askingAsFirst(BASE);
   const started = Date.now();
   await lab.asHost(["kill", pid]);
   while ((await lab.asHost(["test", "-e", `/proc/${pid}`])).status === 0) await sleep(20);
@@ -128,10 +154,27 @@ test("SIGTERM while it is open, as a container's pid 1", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [143, "", 1024]);
 });
 
+test("podman stop while it is open, with an image's STOPSIGNAL SIGWINCH: podman needs no KILL", async () => {
+  const file = `FROM ${BASE}\nSTOPSIGNAL SIGWINCH\n`;
+  const image = "localhost/winch:1";
+  const built = await lab.asUser(["podman", "build", "--isolation=chroot", "--tag", image, "-"], {
+    input: file,
+    timeout: 60_000,
+  });
+  assert.is(built.status, 0, built.stderr);
+  const { running } = await askingAsFirst(image);
+  const stopped = await lab.asUser(["podman", "stop", "--time=10", "first"]);
+  assert.is(stopped.status, 0, stopped.stderr);
+  const run = await running.exited;
+  // After a KILL it would be 137.
+  assert.equal([run.status, run.stdout, await lab.threshold()], [128 + constants.signals.SIGWINCH, "", 1024]);
+  await gone();
+});
+
 test("no agent in the session", async () => {
   await agent?.stop();
   const run = await lab.inToolbox(["portshim", ...STARTED]);
-  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [77, "", 1024]);
   assert.match(
     run.stderr,
     `the host refused to set ${NAME}: no password prompt could be opened, because no polkit agent runs in this session (`,
@@ -158,7 +201,7 @@ test("the session bus dies while it is open", async () => {
 /** portshim says that the host went away, and the prompt is gone. */
 async function lost(running: Running): Promise<void> {
   const run = await running.exited;
-  assert.equal([run.status, run.stdout, await lab.threshold()], [125, "", 1024]);
+  assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
   assert.match(run.stderr, /portshim: the host could not be asked: .*session bus/);
   assert.ok(run.stderr.includes(BY_HAND));
   await gone();

@@ -1,16 +1,17 @@
 import { readFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
-import { NAME as LOCK } from "../../shim/lib/lock.js";
 import { suite } from "../suite.js";
 import { type Agent, setPassword, startAgent } from "./agent.js";
 import { type Lab, startLab } from "./lab.js";
+import { atTheLock } from "./lock.js";
 
 const test = suite("servers that start together", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const PASSWORD = "correct horse";
 const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
+const REFUSED = `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password (`;
+const ANOTHERS = "portshim: permission was denied to another portshim, which asked the host just before\n";
 
 let lab: Lab;
 let agent: Agent | undefined;
@@ -38,13 +39,26 @@ const BIND = `
   print "bound $ARGV[0]\\n";
 `;
 
-/** $1 is the folder of the Nodes, $2 where the reports go, $3 how many servers, $4 the program. */
+/**
+ * $1 is the folder of the Nodes, $2 where the reports go, $3 how many servers, $4 the program. In front of each Node is a
+ * script that notes its start and then, while there is a file `held`, waits.
+ */
 const TOGETHER = `
+  for version in 20 26; do
+    mkdir "$2/node$version"
+    cat >"$2/node$version/node" <<END
+#!/bin/sh
+echo $version >>"$2/nodes"
+while [ -e "$2/held" ]; do sleep 0.01; done
+exec "$1/node$version/bin/node" "\\$@"
+END
+    chmod +x "$2/node$version/node"
+  done
   i=0
   while [ $i -lt $3 ]; do
-    case $((i % 2)) in 0) node=$1/node20/bin ;; *) node=$1/node26/bin ;; esac
+    case $((i % 2)) in 0) version=20 ;; *) version=26 ;; esac
     (
-      PATH=$node:$PATH portshim -- perl -e "$4" $((80 + i)) >"$2/$i.out" 2>"$2/$i.err"
+      PATH=$2/node$version:$PATH portshim -- perl -e "$4" $((80 + i)) >"$2/$i.out" 2>"$2/$i.err"
       echo $? >"$2/$i.status"
     ) &
     i=$((i + 1))
@@ -58,149 +72,159 @@ interface Start {
   readonly stderr: string;
 }
 
+interface Together {
+  /** How each start ended, in the order of their ports. */
+  readonly starts: Start[];
+  /** How many Nodes were started. */
+  readonly nodes: number;
+}
+
 let rounds = 0;
 
 /**
  * Starts servers in the toolbox, half with the oldest Node and half with the newest; each takes a port, from 80 up.
- * `ended` is how each start ended, in that order.
+ * With `held` their Nodes wait until release().
  */
-async function together(count: number): Promise<{ ended: Promise<Start[]> }> {
+async function together(
+  count: number,
+  { held = false } = {},
+): Promise<{ ended: Promise<Together>; release(): Promise<void> }> {
   const reports = `/run/user/${lab.uid}/portshim-lab/together.${++rounds}`;
   await lab.asUser(["mkdir", reports]);
+  if (held) await lab.asUser(["touch", `${reports}/held`]);
   const nodes = `/run/host${lab.repository}/node_modules`;
   const running = await lab.spawn("toolbox", ["sh", "-c", TOGETHER, "sh", nodes, reports, `${count}`, BIND]);
-  const report = (index: number, what: string) => readFileSync(`${lab.root}${reports}/${index}.${what}`, "utf8");
-  const ended = running.exited.then(() =>
-    Array.from({ length: count }, (_, index) => ({
-      status: Number(report(index, "status")),
-      stdout: report(index, "out"),
-      stderr: report(index, "err"),
+  const report = (name: string) => readFileSync(`${lab.root}${reports}/${name}`, "utf8");
+  const ended = running.exited.then(() => ({
+    starts: Array.from({ length: count }, (_, index) => ({
+      status: Number(report(`${index}.status`)),
+      stdout: report(`${index}.out`),
+      stderr: report(`${index}.err`),
     })),
-  );
-  return { ended };
+    nodes: report("nodes").split("\n").length - 1,
+  }));
+  return {
+    ended,
+    release: async () => {
+      await lab.asUser(["rm", `${reports}/held`]);
+    },
+  };
 }
 
-/** Waits until so many wait for the one that holds the lock. */
-async function waiting(count: number): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    // The holder's own socket, and one more for each that is connected to it.
-    const { stdout } = await lab.asHost(["grep", "-c", "@portshim: net.ipv4", "/proc/net/unix"]);
-    if (Number(stdout) === count + 1) return;
-    if (Date.now() > deadline) throw new Error(`${stdout.trim()} sockets, not ${count + 1}`);
-    await sleep(20);
-  }
+/** Asserts that each start took its port. */
+function assertBound(starts: readonly Start[]): void {
+  starts.forEach((start, index) => {
+    assert.equal([start.status, start.stdout], [0, `bound ${80 + index}\n`], start.stderr);
+  });
 }
 
-test("twenty, and polkit says yes: one question, all start", async () => {
+/** Asserts that nobody got a port: one asked and was refused, and the others say so. */
+function assertRefused(starts: readonly Start[]): void {
+  const [asker, ...more] = starts.filter(({ stderr }) => stderr !== ANOTHERS);
+  assert.is(more.length, 0, more[0]?.stderr);
+  assert.match(asker?.stderr ?? "", REFUSED);
+  for (const start of starts) assert.equal([start.status, start.stdout], [77, ""], start.stderr);
+}
+
+test("twenty, and polkit says yes: one question, one Node, all start", async () => {
   await lab.polkit("YES");
   const before = (await lab.prompts()).length;
-  const starts = await (await together(20)).ended;
-  starts.forEach((start, index) => {
-    assert.equal([start.status, start.stdout], [0, `bound ${80 + index}\n`], start.stderr);
-  });
-  assert.equal((await lab.prompts()).slice(before), [ASKED]);
+  const { starts, nodes } = await (await together(20)).ended;
+  assertBound(starts);
+  assert.equal([(await lab.prompts()).slice(before), nodes], [[ASKED], 1]);
 });
 
-test("twenty, one password: one prompt, all start", async () => {
+test("twenty, one password: one prompt, one Node, all start", async () => {
   await lab.polkit("AUTH_ADMIN");
   agent = await startAgent(lab);
   const before = (await lab.prompts()).length;
   const { ended } = await together(20);
-  await waiting(19);
   await agent.asked();
+  await atTheLock(lab, 20);
   agent.type(PASSWORD);
-  const starts = await ended;
-  starts.forEach((start, index) => {
-    assert.equal([start.status, start.stdout], [0, `bound ${80 + index}\n`], start.stderr);
-  });
-  assert.equal((await lab.prompts()).slice(before), [ASKED]);
-  // What runs as root was said once, by the one that asked.
-  assert.is(starts.filter(({ stderr }) => stderr.includes("About to run as root")).length, 1);
+  const { starts, nodes } = await ended;
+  assertBound(starts);
+  assert.equal([(await lab.prompts()).slice(before), nodes], [[ASKED], 1]);
+  // The others found nothing to do, and say nothing.
+  const [asker, ...more] = starts.filter(({ stderr }) => stderr !== "");
+  assert.is(more.length, 0, more[0]?.stderr);
+  assert.match(asker?.stderr ?? "", "About to run as root on the host");
 });
 
-test("twenty, a wrong password: one prompt, all say that it was refused", async () => {
+test("twenty, a wrong password: one prompt, one Node, all say that it was refused", async () => {
   await lab.polkit("AUTH_ADMIN");
   agent = await startAgent(lab);
   const before = (await lab.prompts()).length;
   const { ended } = await together(20);
-  await waiting(19);
   await agent.asked();
+  await atTheLock(lab, 20);
   agent.type("wrong");
-  const starts = await ended;
-  const first = `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password`;
-  const others = `portshim: another portshim has just asked, and was refused: the host refused to set ${NAME}: not authorized`;
-  for (const start of starts) {
-    assert.equal([start.status, start.stdout], [125, ""]);
-    assert.ok(start.stderr.includes(first) || start.stderr.includes(others), start.stderr);
-    assert.match(start.stderr, `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`);
-  }
-  assert.is(starts.filter(({ stderr }) => stderr.includes(others)).length, 19);
-  assert.equal([(await lab.prompts()).slice(before), await lab.threshold()], [[ASKED], 1024]);
+  const { starts, nodes } = await ended;
+  assertRefused(starts);
+  assert.equal([(await lab.prompts()).slice(before), nodes, await lab.threshold()], [[ASKED], 1, 1024]);
 });
 
-test("twenty, and polkit says no: one question, all say that it was refused", async () => {
+test("twenty, and polkit says no at once: one question, all say that it was refused; who starts then asks again", async () => {
   await lab.polkit("NO");
   const before = (await lab.prompts()).length;
-  // A no at once would be over before the last of them has started.
-  await lab.asHost(["pkill", "-STOP", "-x", "polkitd"]);
-  const { ended } = await together(20);
-  await waiting(19);
-  await lab.asHost(["pkill", "-CONT", "-x", "polkitd"]);
-  const starts = await ended;
-  for (const start of starts) {
-    assert.equal([start.status, start.stdout], [125, ""]);
-    assert.match(start.stderr, `the host refused to set ${NAME}: not authorized by policy`);
-  }
-  assert.equal([(await lab.prompts()).slice(before), await lab.threshold()], [[ASKED], 1024]);
+  // The first must not be done before the last has started.
+  const { ended, release } = await together(20, { held: true });
+  await atTheLock(lab, 20);
+  await release();
+  const { starts, nodes } = await ended;
+  assertRefused(starts);
+  assert.equal([(await lab.prompts()).slice(before), nodes, await lab.threshold()], [[ASKED], 1, 1024]);
+
+  const later = await lab.inToolbox(["portshim", "--", "true"]);
+  assert.is(later.status, 77);
+  assert.match(later.stderr, REFUSED);
+  assert.equal((await lab.prompts()).slice(before), [ASKED, ASKED]);
 });
 
-for (const victim of ["portshim", "its helper"]) {
+for (const victim of ["portshim", "its helper"] as const) {
   test(`${victim} is killed while it has the prompt open: the next one asks`, async () => {
     await lab.polkit("AUTH_ADMIN");
     agent = await startAgent(lab);
     const before = (await lab.prompts()).length;
     const { ended } = await together(4);
-    await waiting(3);
     await agent.asked();
+    await atTheLock(lab, 4);
     // pkttyagent cannot ask for a second one.
     await lab.polkit("YES");
-    const helper = await parentOf("-C", "flatpak-spawn");
-    const killed = victim === "portshim" ? await parentOf("-p", helper) : helper;
-    await lab.asHost(["kill", "-KILL", killed]);
-    const starts = await ended;
-    assert.equal(starts.map(({ status }) => status).sort(), [0, 0, 0, victim === "portshim" ? 137 : 125]);
-    assert.equal((await lab.prompts()).slice(before), [ASKED, ASKED]);
+    const [launcher, helper] = await asking();
+    await lab.asHost(["kill", "-KILL", victim === "portshim" ? launcher : helper]);
+    const { starts, nodes } = await ended;
+    assert.equal(starts.map(({ status }) => status).sort(), [0, 0, 0, victim === "portshim" ? 137 : 70]);
+    assert.equal([(await lab.prompts()).slice(before), nodes], [[ASKED, ASKED], 2]);
   });
 }
 
-test("a stranger on the lock's name costs two seconds", async () => {
+test("portshim is stopped while it has the prompt open: the next one waits for its --timeout and two seconds, and asks", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  agent = await startAgent(lab);
+  const before = (await lab.prompts()).length;
+  const stopped = await lab.spawn("toolbox", ["portshim", "--", "true"]);
+  await agent.asked();
+  const [launcher, helper] = await asking();
+  await lab.asHost(["kill", "-STOP", launcher, helper]);
+  // pkttyagent cannot ask for a second one.
   await lab.polkit("YES");
-  const squat = `
-    use Socket;
-    socket my $s, AF_UNIX, SOCK_STREAM, 0;
-    bind $s, sockaddr_un("\\0" . $ARGV[0]) or die "$!\\n";
-    listen $s, 100;
-    $| = 1;
-    print "squatting\\n";
-    sleep 100;
-  `;
-  const stranger = await lab.spawn("host", ["perl", "-e", squat, LOCK.slice(1)]);
-  await stranger.waitFor(/squatting/);
-  const running = await lab.spawn("toolbox", ["portshim", "--", "echo", "started"]);
-  await running.waitFor(/it was never applied here/);
-  const started = process.hrtime.bigint();
-  await running.waitFor(/About to run as root/);
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
-  assert.ok(seconds > 1.5 && seconds < 3, `${seconds} s`);
-  const run = await running.exited;
+  const started = Date.now();
+  const next = lab.inToolbox(["portshim", "--timeout=1", "--", "echo", "started"], { timeout: 20_000 });
+  await atTheLock(lab, 2);
+  const run = await next;
+  assert.ok(Date.now() - started >= 3000, `${Date.now() - started} ms`);
+  await lab.asHost(["kill", "-KILL", launcher, helper]);
+  await stopped.exited;
   assert.equal([run.status, run.stdout], [0, "started\n"], run.stderr);
-  await stranger.kill("SIGKILL");
+  assert.equal((await lab.prompts()).slice(before), [ASKED, ASKED]);
 });
 
-/** The parent of the one process that ps(1) finds so. */
-async function parentOf(...which: string[]): Promise<string> {
-  return (await lab.asHost(["ps", ...which, "-o", "ppid="])).stdout.trim();
+/** The process ids of the portshim, and of its helper, that has the one prompt open. */
+async function asking(): Promise<[launcher: string, helper: string]> {
+  const parentOf = async (...which: string[]) => (await lab.asHost(["ps", ...which, "-o", "ppid="])).stdout.trim();
+  const helper = await parentOf("-C", "flatpak-spawn");
+  return [await parentOf("-p", helper), helper];
 }
 
 test.run();

@@ -1,5 +1,5 @@
 // Starts a command with properties that Node and a shell cannot give it, in mount, network and process namespaces of its
-// own, and watches what becomes of it. `launcher FILE`: FILE holds words, each ended by NUL: the verbs of VERBS below, each
+// own, and watches what becomes of it. `starter FILE`: FILE holds words, each ended by NUL: the verbs of VERBS below, each
 // with its values, in the order in which they are to be done. Writes one line of JSON to stdout when it is over.
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,14 +36,14 @@ static int first, terminal = -1;
 static char terminal_name[64];
 static const char *hangup;
 static long long patience = 20000, began;
-static struct { const char *when; long long after; int number, group, caught; long long at; } signals[64];
-static struct { const char *when, *bytes; } typed[64];
+static struct { const char *when; long long after; int number, group, kept; long long at; } signals[64];
+static struct { const char *when, *bytes; int rows; } typed[64];
 static int signal_count, typed_count;
 
 __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...) {
 	va_list values;
 	va_start(values, format);
-	dprintf(2, "launcher: ");
+	dprintf(2, "starter: ");
 	vdprintf(2, format, values);
 	dprintf(2, ": %s\n", strerror(errno));
 	_exit(99);
@@ -64,6 +64,23 @@ static void write_file(const char *path, const char *value) {
 	check(fd, path);
 	check(write(fd, value, strlen(value)), path);
 	close(fd);
+}
+
+static ssize_t read_file(const char *path, char *bytes, size_t room) {
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? 0 : read(fd, bytes, room - 1);
+	if (fd >= 0) close(fd);
+	bytes[size < 0 ? 0 : size] = 0;
+	return size < 0 ? 0 : size;
+}
+
+static int children(pid_t pid) {
+	char path[64], text[4096];
+	int count = 0;
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+	read_file(path, text, sizeof text);
+	for (char *at = text; (at = strchr(at, ' ')); at++) count++;
+	return count;
 }
 
 static void capabilities(unsigned long long effective, unsigned long long permitted, unsigned long long inheritable) {
@@ -105,23 +122,36 @@ static void plan_type(char **v) {
 	typed[typed_count].when = v[0];
 	typed[typed_count++].bytes = v[1];
 }
+static void plan_resize(char **v) {
+	typed[typed_count].when = v[0];
+	typed[typed_count++].rows = N(1);
+}
 static void bind_mount(char **v) { check(mount(v[0], v[1], NULL, MS_BIND, NULL), v[1]); }
 static void empty(char **v) { check(mount("tmpfs", v[0], "tmpfs", 0, "mode=755"), v[0]); }
 static void readonly(char **v) {
 	check(mount(v[0], v[0], NULL, MS_BIND, NULL), v[0]);
 	check(mount(NULL, v[0], NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), v[0]);
 }
-static void make(char **v) {
-	for (char *slash = strchr(v[0] + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+static void make_parents(char *path) {
+	for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = 0;
-		mkdir(v[0], 0755);
+		mkdir(path, 0755);
 		*slash = '/';
 	}
+}
+static void make(char **v) {
+	make_parents(v[0]);
 	int fd = open(v[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
 	check(fd, v[0]);
 	check(write(fd, v[1], strlen(v[1])), v[0]);
 	close(fd);
 }
+static void folder(char **v) {
+	make_parents(v[0]);
+	check(mkdir(v[0], 0700), v[0]);
+	check(chown(v[0], N(1), N(1)), v[0]);
+}
+static void shell(char **v) { if (system(v[0]) != 0) fail("%s", v[0]); }
 static void threshold(char **v) { write_file(SETTING, v[0]); }
 static void cwd(char **v) { check(chdir(v[0]), v[0]); }
 static void gone(char **v) {
@@ -142,7 +172,7 @@ static void block(char **v) {
 	check(sigprocmask(SIG_BLOCK, &set, NULL), "sigprocmask");
 }
 static void ignore(char **v) { if (signal(N(0), SIG_IGN) == SIG_ERR) fail("signal"); }
-static void pending(char **v) { check(raise(N(0)), "raise"); }
+static void pending(char **v) { check(kill(getpid(), N(0)), "kill"); }
 static void open_file(char **v) {
 	int fd = open(v[1], N(2), 0666);
 	check(fd, v[1]);
@@ -193,25 +223,31 @@ static void scheduler(char **v) {
 }
 static void ioprio(char **v) { check(syscall(SYS_ioprio_set, 1, 0, N(0)), "ioprio_set"); }
 static void alarm_in(char **v) { alarm(N(0)); }
+// The command's own child from an earlier life: 0 is dead and not yet waited for, 1 lives, 2 dies while the command has
+// another child.
 static void child(char **v) {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	check(pid, "fork");
-	if (pid > 0) return;
-	// The command's own child from an earlier life, alive or dead and not yet waited for.
+	if (pid > 0) {
+		// Where CHLD is ignored it is gone altogether.
+		if (N(0) == 0) waitid(P_PID, pid, &(siginfo_t){0}, WEXITED | WNOWAIT);
+		return;
+	}
 	if (N(0) == 0) _exit(0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;) pause();
+	while (N(0) == 1 || children(parent) < 2) usleep(500);
+	_exit(0);
 }
 
 static const struct { const char *name; int values; enum phase phase; void (*run)(char **); } VERBS[] = {
 	{"arg", 1, PLAN, plan_arg}, {"env", 1, PLAN, plan_env}, {"first", 0, PLAN, plan_first},
 	{"patience", 1, PLAN, plan_patience}, {"signal", 3, PLAN, plan_signal}, {"terminal", 0, PLAN, plan_terminal},
-	{"type", 2, PLAN, plan_type}, {"hangup", 1, PLAN, plan_hangup}, {"signal-group", 3, PLAN, plan_group_signal},
+	{"type", 2, PLAN, plan_type}, {"resize", 2, PLAN, plan_resize}, {"hangup", 1, PLAN, plan_hangup}, {"signal-group", 3, PLAN, plan_group_signal},
 	{"bind", 2, MOUNTS, bind_mount}, {"empty", 1, MOUNTS, empty}, {"readonly", 1, MOUNTS, readonly},
-	{"make", 2, MOUNTS, make}, {"threshold", 1, MOUNTS, threshold},
+	{"make", 2, MOUNTS, make}, {"folder", 2, MOUNTS, folder}, {"shell", 1, MOUNTS, shell}, {"threshold", 1, MOUNTS, threshold},
 	{"cwd", 1, PROCESS, cwd}, {"gone", 1, PROCESS, gone}, {"umask", 1, PROCESS, mask}, {"limit", 3, PROCESS, limit},
 	{"nice", 1, PROCESS, nicely}, {"block", 1, PROCESS, block}, {"ignore", 1, PROCESS, ignore},
-	{"raise", 1, PROCESS, pending}, {"open", 3, PROCESS, open_file}, {"close", 1, PROCESS, close_file},
+	{"pend", 1, PROCESS, pending}, {"open", 3, PROCESS, open_file}, {"close", 1, PROCESS, close_file},
 	{"seek", 2, PROCESS, seek}, {"fill", 2, PROCESS, fill}, {"lock", 1, PROCESS, lock}, {"session", 0, PROCESS, session},
 	{"group", 0, PROCESS, group}, {"user", 1, PROCESS, user}, {"bounding", 1, PROCESS, bounding},
 	{"caps", 3, PROCESS, caps}, {"ambient", 1, PROCESS, ambient}, {"prctl", 2, PROCESS, control},
@@ -275,11 +311,9 @@ static int others(FILE *out) {
 		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !strcmp(entry->d_name, "1")) continue;
 		if (count++, !out) continue;
 		snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t size = fd < 0 ? 0 : read(fd, command, sizeof command);
-		if (fd >= 0) close(fd);
+		ssize_t size = read_file(path, command, sizeof command);
 		if (count > 1) fputc(',', out);
-		quoted(out, command, size < 0 ? 0 : size);
+		quoted(out, command, size);
 	}
 	if (directory) closedir(directory);
 	return count;
@@ -297,12 +331,10 @@ static int is_due(int i, long long *due) {
 }
 
 // Whether the command has a handler for the signal just now.
-static int catches(int number) {
-	char status[8192], *mask;
-	int fd = open(first ? "/proc/1/status" : "/proc/2/status", O_RDONLY | O_CLOEXEC);
-	ssize_t size = fd < 0 ? 0 : read(fd, status, sizeof status - 1);
-	if (fd >= 0) close(fd);
-	status[size < 0 ? 0 : size] = 0;
+static int catches(pid_t pid, int number) {
+	char path[64], status[8192], *mask;
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	read_file(path, status, sizeof status);
 	return (mask = strstr(status, "SigCgt:")) ? strtoull(mask + 7, NULL, 16) >> (number - 1) & 1 : 0;
 }
 
@@ -355,9 +387,12 @@ int main(int argc, char **argv) {
 		if (next < signal_count && is_due(next, &due)) {
 			long long left = due - now();
 			if (left <= 0) {
-				signals[next].caught = catches(signals[next].number);
+				// By its number in its own namespace.
+				pid_t pid = first ? 1 : 2;
+				int is_caught = catches(pid, signals[next].number), had_children = children(pid);
 				signals[next].at = now();
 				kill(signals[next].group ? -command : command, signals[next].number);
+				signals[next].kept = is_caught || (had_children && children(pid));
 				next++;
 				continue;
 			}
@@ -370,7 +405,9 @@ int main(int argc, char **argv) {
 				char *found = strstr(screen + answered, typed[next_typed].when);
 				if (!found) break;
 				answered = found - screen + strlen(typed[next_typed].when);
-				write(terminal, typed[next_typed].bytes, strlen(typed[next_typed].bytes));
+				struct winsize size = {.ws_row = typed[next_typed].rows, .ws_col = 80};
+				if (size.ws_row) ioctl(terminal, TIOCSWINSZ, &size);
+				else write(terminal, typed[next_typed].bytes, strlen(typed[next_typed].bytes));
 				next_typed++;
 			}
 			if (hangup && strstr(screen, hangup)) {
@@ -382,21 +419,19 @@ int main(int argc, char **argv) {
 		nanosleep(&pause, NULL);
 	}
 	long long ended = now();
-	while (!first && now() - ended < 1000000000 && others(NULL) > 0) usleep(2000);
-	long long alone = now();
+	while (!first && now() - ended < 3000000000 && others(NULL) > 0) usleep(2000);
 	if (terminal >= 0) {
 		ssize_t n = read(terminal, screen + shown, sizeof screen - 1 - shown);
 		if (n > 0) shown += n;
 	}
-	char live[32] = "";
-	int fd = open(SETTING, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, live, sizeof live - 1) < 0) live[0] = 0;
-	printf("{\"exit\":%d,\"signal\":%d,\"timedOut\":%d,\"ms\":%.3f,\"aloneAfter\":%.3f,\"threshold\":%d,\"ended\":%lld,\"signals\":[",
+	char live[32];
+	read_file(SETTING, live, sizeof live);
+	printf("{\"exit\":%d,\"signal\":%d,\"timedOut\":%d,\"ms\":%.3f,\"threshold\":%d,\"ended\":%lld,\"signals\":[",
 		WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, timed_out,
-		(ended - began) / 1e6, (alone - ended) / 1e6, atoi(live), ended);
+		(ended - began) / 1e6, atoi(live), ended);
 	for (int i = 0; i < next; i++) printf("%s%lld", i ? "," : "", signals[i].at);
-	printf("],\"caught\":[");
-	for (int i = 0; i < next; i++) printf("%s%d", i ? "," : "", signals[i].caught);
+	printf("],\"kept\":[");
+	for (int i = 0; i < next; i++) printf("%s%d", i ? "," : "", signals[i].kept);
 	printf("],\"survivors\":[");
 	if (!first) others(stdout);
 	printf("],\"screen\":");

@@ -3,23 +3,20 @@ import {
   chmodSync,
   cpSync,
   existsSync,
-  mkdirSync,
   mkdtempSync,
   constants as open,
   readFileSync,
   rmSync,
-  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { constants, tmpdir } from "node:os";
-import { join } from "node:path";
-import { SHELLS as PLAIN_SHELLS } from "./namespace.js";
-import { ROOT, which } from "./need.js";
+import { basename, join } from "node:path";
+import { PORTSHIM as BUILT, DISPATCHER as BUILT_DISPATCHER, ROOT } from "./need.js";
 
-/** One verb of launcher.c (its table VERBS) with its values; strings are bytes (latin1). */
+/** One verb of starter.c (its table VERBS) with its values; strings are bytes (latin1). */
 export type Step = readonly [verb: string, ...values: (string | number)[]];
 
-/** What launcher.c saw; times are nanoseconds of the monotonic clock, unless their name says otherwise. */
+/** What starter.c saw; times are nanoseconds of the monotonic clock, unless their name says otherwise. */
 export interface Outcome {
   /** The command's exit status, -1 where a signal ended it. */
   readonly exit: number;
@@ -28,72 +25,65 @@ export interface Outcome {
   /** It was killed because its patience was over. */
   readonly timedOut: number;
   readonly ms: number;
-  /** Milliseconds until no other process of its namespace was left; not told of a process 1. */
-  readonly aloneAfter: number;
   /** The namespace's threshold at the end. */
   readonly threshold: number;
   readonly ended: number;
   /** When each signal was sent. */
   readonly signals: readonly number[];
-  /** Whether the command had a handler for each of them when it was sent, 1 or 0. */
-  readonly caught: readonly number[];
-  /** Command lines of what was still there a second after its end. */
+  /**
+   * Whether each of them, 1 or 0, was sent when even a process 1 does not lose it: it had a handler, or a child just
+   * before and just after, as the launcher has its helper.
+   */
+  readonly kept: readonly number[];
+  /** Command lines of what was still there three seconds after its end; not told of a process 1, after which all end. */
   readonly survivors: readonly string[];
   /** What a terminal showed. */
   readonly screen: string;
 }
 
 /** A folder for this test file's programs and files, removed at its end; others may enter it. */
-export const PLACE = mkdtempSync(join(tmpdir(), "portshim-launch-"));
+export const PLACE = mkdtempSync(join(tmpdir(), "portshim-starter-"));
 chmodSync(PLACE, 0o755);
 process.on("exit", () => rmSync(PLACE, { recursive: true, force: true }));
 
-/**
- * The shells of namespace.ts; bash as Fedora's /bin/sh is it, called sh, which changes its ways; and dash as in an image
- * of Debian's, where the stub can look at a glance: see glance().
- */
-export const SHELLS: Readonly<Record<string, readonly string[]>> = {
-  ...PLAIN_SHELLS,
-  "dash with mawk": PLAIN_SHELLS.dash ?? [],
-  "bash as sh": [join(PLACE, "bash-as-sh", "sh")],
-};
+const STARTER = join(PLACE, "starter");
 
-/** Where the programs are built and the stub is copied to: a build in the checkout must not change it under a test. */
+/** The command that the tests start: probe.c. */
 export const PROBE = join(PLACE, "probe");
-const LAUNCHER = join(PLACE, "launcher");
 
-/** The stub that the tests start. */
-export const PORTSHIM = join(PLACE, "shim", "portshim");
+/** The launcher that they start it through, its helper beside it: a build in the checkout must not change a test. */
+export const PORTSHIM = join(PLACE, "shim", "launcher", basename(BUILT));
 
-/** Compiles the two C programs, and copies the stub and its helper. To be called before all else here. */
+/** The dispatcher for that launcher. */
+export const DISPATCHER = join(PLACE, "shim", "portshim");
+
+/** Compiles the two C programs, and copies the launcher and its helper. To be called before all else here. */
 export function prepare(): void {
   for (const [source, program] of [
     ["probe.c", PROBE],
-    ["launcher.c", LAUNCHER],
+    ["starter.c", STARTER],
   ] as const) {
     execFileSync("gcc", ["-O1", "-Wall", "-Wno-unused-result", "-o", program, join(ROOT, "test", source)]);
   }
-  mkdirSync(join(PLACE, "bash-as-sh"));
-  symlinkSync(which("bash") ?? "bash", join(PLACE, "bash-as-sh", "sh"));
-  cpSync(join(ROOT, "shim"), join(PLACE, "shim"), { recursive: true });
+  cpSync(BUILT, PORTSHIM);
+  cpSync(BUILT_DISPATCHER, DISPATCHER);
+  cpSync(join(ROOT, "shim", "lib"), join(PLACE, "shim", "lib"), { recursive: true });
 }
 
-/** Steps that take every declaration of this machine's out of the way: nothing asks for a threshold. */
-export const UNDECLARED: readonly Step[] = [
-  ...["/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"]
+/** The ordinary user of the tests. */
+export const USER = 65534;
+
+/**
+ * Steps that make any machine the same plain host: nothing declares a threshold, and the lock's folders are the run's
+ * own.
+ */
+export const PLAIN: readonly Step[] = [
+  ...["/run", "/etc/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"]
     .filter((path) => existsSync(path))
     .map((path): Step => ["empty", path]),
   ...["/etc/sysctl.conf"].filter((path) => existsSync(path)).map((path): Step => ["bind", "/dev/null", path]),
+  ...[0, USER].map((uid): Step => ["folder", `/run/user/${uid}`, uid]),
 ];
-
-const MAWK = "/usr/bin/mawk";
-
-/** Steps that let the stub, on a shell of SHELLS, look at a glance, or keep it from that. */
-export function glance(shell: string | undefined): readonly Step[] {
-  // This machine's /run may hold a host's files, as in a toolbox.
-  if (shell === "dash with mawk") return [["empty", "/run"]];
-  return existsSync(MAWK) ? [["bind", "/dev/null", MAWK]] : [];
-}
 
 const { O_RDONLY, O_WRONLY, O_APPEND, O_CREAT, O_TRUNC } = open;
 
@@ -116,11 +106,11 @@ export function streams(path: string): Step[] {
   ];
 }
 
-/** Runs launcher.c; `path` is where its words are put. */
-export async function launch(path: string, steps: readonly Step[]): Promise<Outcome> {
+/** Runs starter.c; `path` is where its words are put. */
+export async function observe(path: string, steps: readonly Step[]): Promise<Outcome> {
   const words = steps.flatMap((step) => step.map(String)).map((word) => `${word}\0`);
   writeFileSync(`${path}.words`, Buffer.from(words.join(""), "latin1"));
-  const child = spawn(LAUNCHER, [`${path}.words`], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(STARTER, [`${path}.words`], { detached: true, stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (chunk) => {
     stdout += chunk;
@@ -129,7 +119,7 @@ export async function launch(path: string, steps: readonly Step[]): Promise<Outc
     stderr += chunk;
   });
   const status = await new Promise((resolve) => child.on("close", (code, signal) => resolve(code ?? signal)));
-  if (status !== 0) throw new Error(`the launcher ended with ${status}: ${stderr}`);
+  if (status !== 0) throw new Error(`the starter ended with ${status}: ${stderr}`);
   return JSON.parse(stdout) as Outcome;
 }
 

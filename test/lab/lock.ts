@@ -1,0 +1,18 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Lab } from "./lab.js";
+
+/**
+ * Waits until the lock's file is open so often: by the one that holds the lock, and by those that wait for it, each of
+ * which has started before a refusal that comes now. The library waits with a child, flock(1), which counts too.
+ */
+export async function atTheLock(lab: Lab, count: number): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  // find(1) complains of each process that ends meanwhile.
+  const script = `find /proc/[0-9]*/fd -lname "/run/user/${lab.uid}/portshim-[0-9]*.lock" 2>/dev/null | wc -l`;
+  for (;;) {
+    const { stdout } = await lab.asHost(["sh", "-c", script]);
+    if (Number(stdout) === count) return;
+    if (Date.now() > deadline) throw new Error(`the lock's file is open ${stdout.trim()} times, not ${count}`);
+    await sleep(20);
+  }
+}
