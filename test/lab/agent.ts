@@ -13,15 +13,6 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** Gives the lab's user a password, and lets her answer polkit's AUTH_ADMIN with it. */
-export async function setPassword(lab: Lab, password: string): Promise<void> {
-  const script = 'chpasswd && usermod --append --groups sudo "$1"';
-  const { status, stderr } = await lab.asHost(["sh", "-c", script, "sh", lab.user], {
-    input: `${lab.user}:${password}\n`,
-  });
-  if (status !== 0) throw new Error(`no password: ${stderr}`);
-}
-
 /**
  * Starts an agent for what flatpak-session-helper runs, and resolves when polkit knows of it. It asks once: where
  * its prompt is abandoned, pkttyagent never asks again.
@@ -35,6 +26,8 @@ export async function startAgent(lab: Lab): Promise<Agent> {
     exec script --quiet --return --flush --command "$2" /dev/null <&3
   `;
   const command = `${agent} | { cat; echo registered; }`;
+  // The bus starts the helper when it is first called.
+  await lab.asUser(["busctl", "--user", "call", "org.freedesktop.Flatpak", "/", "org.freedesktop.DBus.Peer", "Ping"]);
   const running = await lab.spawn("user", ["sh", "-c", terminal, "sh", keyboard, command]);
   await running.waitFor(/registered/);
   return {

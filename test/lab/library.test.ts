@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
-import { type Agent, setPassword, startAgent } from "./agent.js";
+import { type Agent, startAgent } from "./agent.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 import { atTheLock } from "./lock.js";
 
@@ -9,7 +9,6 @@ const test = suite("the library, in a toolbox", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
-const PASSWORD = "correct horse";
 
 let lab: Lab;
 let agent: Agent | undefined;
@@ -18,7 +17,6 @@ let repository: string;
 test.before(async () => {
   lab = await startLab();
   await lab.installShim();
-  await setPassword(lab, PASSWORD);
   repository = `/run/host${lab.repository}`;
 });
 test.after(() => lab.stop());

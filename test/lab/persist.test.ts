@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
-import { setPassword, startAgent } from "./agent.js";
+import { startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 
@@ -425,7 +425,6 @@ test("a policy's no: the sentence, what to do by hand, and nothing is changed", 
 });
 
 test("stopped while the password is asked for: the prompt goes, and nothing is changed", async () => {
-  await setPassword(lab, "correct horse");
   await lab.polkit("AUTH_ADMIN");
   const agent = await startAgent(lab);
   const running = await lab.spawn("toolbox", ["portshim", "persist"]);
@@ -438,12 +437,11 @@ test("stopped while the password is asked for: the prompt goes, and nothing is c
 });
 
 test("the right password: written", async () => {
-  await setPassword(lab, "correct horse");
   await lab.polkit("AUTH_ADMIN");
   const agent = await startAgent(lab);
   const running = await lab.spawn("toolbox", ["portshim", "persist"]);
   await agent.asked();
-  agent.type("correct horse");
+  agent.type(lab.password);
   const { status, stderr } = await running.exited;
   await agent.stop();
   assert.equal([status, await lab.threshold(), await written()], [0, 80, text(80)], stderr);

@@ -1,14 +1,13 @@
 import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
-import { type Agent, setPassword, startAgent } from "./agent.js";
+import { type Agent, startAgent } from "./agent.js";
 import { type Lab, startLab } from "./lab.js";
 import { atTheLock } from "./lock.js";
 
 const test = suite("servers that start together", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
-const PASSWORD = "correct horse";
 const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
 const REFUSED = `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password (`;
 const ANOTHERS = "portshim: permission was denied to another portshim, which asked the host just before\n";
@@ -20,7 +19,6 @@ test.before(async () => {
   lab = await startLab();
   await lab.installShim();
   await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `${NAME}=80\n`);
-  await setPassword(lab, PASSWORD);
 });
 test.after(() => lab.stop());
 test.before.each(async () => {
@@ -141,7 +139,7 @@ test("twenty, one password: one prompt, one Node, all start", async () => {
   const { ended } = await together(20);
   await agent.asked();
   await atTheLock(lab, 20);
-  agent.type(PASSWORD);
+  agent.type(lab.password);
   const { starts, nodes } = await ended;
   assertBound(starts);
   assert.equal([(await lab.prompts()).slice(before), nodes], [[ASKED], 1]);
