@@ -56,7 +56,8 @@ sweep() { # FOLDER
 	local folder
 
 	for folder in "$1"/portshim-lab.*; do
-		if [ -d "$folder" ] && [ ! -d "/proc/${folder##*.}" ]; then
+		# A process that is dead, but not yet reaped, has no program any more.
+		if [ -d "$folder" ] && [ ! -e "/proc/${folder##*.}/exe" ]; then
 			find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || true
 		fi
 	done
@@ -129,7 +130,7 @@ boot)
 enter)
 	init=$(pgrep --newest --exact systemd --parent "$(pgrep --exact --delimiter , systemd-nspawn)")
 	if [ $# -lt 3 ]; then
-		set -- enter "${2-root}" bash --login
+		set -- enter "${2-root}" bash -c 'cd && exec bash --login'
 	fi
 	enter "$init" "${@:2}"
 	;;
