@@ -76,10 +76,7 @@ static int open_file(const struct question *question, const char *path, int flag
 	return (int)syscall(SYS_openat2, question->host, path, how, sizeof how);
 }
 
-static bool is_absent(void)
-{
-	return errno == ENOENT || errno == ENOTDIR || errno == EACCES; /* after any other error the helper has to look */
-}
+#define is_absent() (errno == ENOENT || errno == ENOTDIR || errno == EACCES) /* else the helper has to look */
 
 static bool is_harmless_file(struct question *question, const char *path, bool is_unmasked)
 {
