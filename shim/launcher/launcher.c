@@ -28,6 +28,7 @@
 int decimal(const char *text, int most); /* satisfied.c has these two */
 bool is_satisfied(int wanted);
 
+#define SETTING "net.ipv4.ip_unprivileged_port_start=%d"
 /* Exit statuses: sysexits.h and the shell's. status.ts has the helper's. */
 enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
@@ -43,8 +44,7 @@ struct request {
 	bool can_prompt;         /* one at a time does */
 };
 
-/* The helper's reply, as reply.ts writes it. */
-enum { START = 1, REFUSED = 2, HAS_USER = 4, KEEPS_PORT = 8 };
+enum { START = 1, REFUSED = 2, HAS_USER = 4, KEEPS_PORT = 8 }; /* the helper's reply, as reply.ts writes it */
 struct reply {
 	uint32_t flags, uid, gid, count, groups[1024];
 	char home[4096];
@@ -243,8 +243,8 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	int wanted = request->start < 0 ? 80 : request->start;
 	errx(UNAVAILABLE, "Node.js 20 or later is needed here, and cannot be started: %s\n"
 	     "Install it, or lower the threshold from outside:\n"
-	     "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=%d    (on the host, if its network is shared)\n"
-	     "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=%d …    (or docker)", strerror(errno), wanted, wanted);
+	     "    sudo sysctl -w " SETTING "    (on the host, if its network is shared)\n"
+	     "    podman run --sysctl " SETTING " …    (or docker, if not)", strerror(errno), wanted, wanted);
 }
 
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
