@@ -159,9 +159,12 @@ test("--json: the same facts, as the documented schema has them", async () => {
 test("--json elsewhere: in containers, on the host as user and as root, without a bus, without the setting", async () => {
   const portshim = `${lab.repository}/shim/portshim`;
   const podman = (...options: string[]) =>
-    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"], {
-      timeout: 60_000,
-    });
+    lab.asUser(
+      ["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"],
+      {
+        timeout: 60_000,
+      },
+    );
   const own = findings(await podman("--user", "1000"));
   assert.equal(
     [own.place.name, own.network, own.verdict, own.bridge?.name],

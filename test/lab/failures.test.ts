@@ -87,7 +87,10 @@ test("a read-only file system", async () => {
 test("no /etc/passwd", async () => {
   const start = (...options: string[]) => {
     const remove = ["sh", "-c", 'rm /etc/passwd /etc/group && exec "$@"', "sh"];
-    return inPodman([], [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
+    return inPodman(
+      [],
+      [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"],
+    );
   };
   const byName = await start("--user=www-data");
   await failed(byName, 64);
