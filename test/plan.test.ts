@@ -29,7 +29,13 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "no bridge",
     inToolbox({ bridge: undefined, host: undefined }),
     [],
-    { pkexec: /no flatpak-spawn, distrobox-host-exec or host-spawn here/ },
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package / },
+  ],
+  [
+    "no bridge in a container, where one would not help",
+    inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
+    [],
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked$/ },
   ],
   [
     "a host that does not answer",

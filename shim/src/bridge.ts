@@ -1,5 +1,5 @@
 import { accessSync, constants } from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import type { Identity } from "./child.js";
 import { PortshimError } from "./failure.js";
 import type { Place } from "./place.js";
@@ -18,7 +18,7 @@ export interface Bridge {
 
 interface Kind {
   readonly name: string;
-  /** Where distributions put it, first match wins; not all of them are on PATH. */
+  /** Where distributions put it, first match wins, before PATH; not all of them are on PATH. */
   readonly paths: readonly string[];
   /** What goes between the bridge and the host's command. */
   readonly options: readonly string[];
@@ -27,6 +27,7 @@ interface Kind {
 /** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
 const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
 
+/** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [
   {
     name: "flatpak-spawn",
@@ -36,7 +37,6 @@ const BRIDGES: readonly Kind[] = [
     // is unknown to the host.
     options: ["--host", "--watch-bus", "--directory=/", "--clear-env"],
   },
-  { name: "distrobox-host-exec", paths: ["/usr/bin/distrobox-host-exec"], options: EMPTY_ENVIRONMENT },
   {
     name: "host-spawn",
     paths: ["/usr/bin/host-spawn", "/usr/local/bin/host-spawn"],
@@ -46,6 +46,9 @@ const BRIDGES: readonly Kind[] = [
 
 /** All bridge programs there are, for a sentence that says what was looked for. */
 export const BRIDGE_NAMES: readonly string[] = BRIDGES.map(({ name }) => name);
+
+/** Which packages have one, for the same sentence. */
+export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu";
 
 /**
  * The bridge to use from `place`, or undefined where none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, one absolute path,
@@ -65,10 +68,16 @@ export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = is
   }
   if (place.isHost === "yes") return NONE;
   for (const { name, paths, options } of BRIDGES) {
-    const path = paths.find(executable);
+    const path = [...paths, ...onPath(name, env)].find(executable);
     if (path !== undefined) return bridge(name, path, options, identity);
   }
   return place.isHost === "maybe" ? NONE : undefined;
+}
+
+/** Where a program of this name would be found on PATH: in its absolute directories. */
+function onPath(name: string, { PATH = "" }: NodeJS.ProcessEnv): string[] {
+  const directories = PATH.split(":").filter((directory) => directory.startsWith("/"));
+  return directories.map((directory) => join(directory, name));
 }
 
 /** Commands run where we are, and so in our own network namespace. */

@@ -1,4 +1,4 @@
-import { BRIDGE_NAMES } from "./bridge.js";
+import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
@@ -88,8 +88,12 @@ export const sudo: Elevation = {
 };
 
 /** Whether the host answers. */
-export function reach({ bridge, host }: Facts): Verdict {
-  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
+export function reach({ bridge, host, place }: Facts): Verdict {
+  if (!bridge) {
+    const reason = `there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`;
+    // Elsewhere it would not help without the session bus.
+    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
+  }
   if (!host) return no("there was no need to ask the host");
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
@@ -141,8 +145,4 @@ function refusal(answer: string): string {
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
   return `not authorized by policy, or a wrong password (${answer})`;
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

@@ -127,7 +127,7 @@ test("no bridge program", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
   assert.match(
     run.stderr,
-    "cannot be lowered from here: there is no flatpak-spawn, distrobox-host-exec or host-spawn here, so the host cannot be asked\n",
+    "cannot be lowered from here: there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, ",
   );
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
