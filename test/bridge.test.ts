@@ -15,8 +15,9 @@ const TOOLBOX: Place = {
 };
 const FEDORA = "/usr/bin/flatpak-spawn";
 const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-const EMPTY = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
-const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env"];
+const PATH = "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const EMPTY = ["/usr/bin/env", "-i", PATH];
+const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${PATH}`];
 
 const bridges: [path: string, options: string[]][] = [
   [FEDORA, FLATPAK],
@@ -24,7 +25,7 @@ const bridges: [path: string, options: string[]][] = [
   ["/usr/bin/host-spawn", ["--no-pty", ...EMPTY]],
 ];
 for (const [path, options] of bridges) {
-  test(`${path} runs the host's command with an empty environment`, () => {
+  test(`${path} runs the host's command with nothing but PATH in its environment`, () => {
     const bridge = findBridge(TOOLBOX, {}, (candidate) => candidate === path);
     assert.equal(bridge?.command(["/usr/bin/true", "x"]), [path, ...options, "/usr/bin/true", "x"]);
   });

@@ -1,6 +1,10 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Bridge } from "../shim/lib/bridge.js";
-import { askHost, bridgeFailed } from "../shim/lib/host.js";
+import { askHost, bridgeFailed, type Host, type NoHost } from "../shim/lib/host.js";
+import { networkNamespaceOf } from "../shim/lib/network.js";
 import { suite } from "./suite.js";
 
 const test = suite("host");
@@ -10,19 +14,27 @@ function answering(script: string): Bridge {
   return { name: "flatpak-spawn", path: "/bin/sh", identity: undefined, command: () => ["/bin/sh", "-c", script] };
 }
 
-test("what the host has, though stat(1) misses some of it", async () => {
-  const script = "echo '4026531840 /proc/self/ns/net'; echo '7 /usr/bin/pkexec'; echo '8 /usr/sbin/sysctl'; exit 1";
-  assert.equal(await askHost(answering(script)), {
-    networkNamespace: 4026531840,
-    programs: ["/usr/bin/pkexec", "/usr/sbin/sysctl"],
-  });
-});
-
 test("what it was not asked for does not count", async () => {
-  const script = "echo '1 /proc/self/ns/net'; echo '2 /tmp/evil'; echo '3 /usr/bin/pkexec; x'; echo '-4 /usr/bin/sudo'";
-  assert.equal(await askHost(answering(script)), { networkNamespace: 1, programs: [] });
+  const lines = [
+    ...["/tmp/pkexec", "/usr/bin/../../tmp/sudo", "/usr/bin/evil", "/usr/sbin/sysctl; x", "/usr/sbin/sysctl -x"],
+    ...["pkexec", "alias sudo='x'", " /usr/bin/sudo", "/usr/bin/sudo ", "/usr/bin//sudo", "/usr/bin/nsenter\t"],
+    ...["7 /proc/self/ns/pid", "-4 /proc/self/ns/net", "1e3 /proc/self/ns/net", "1 /proc/self/ns/net"],
+  ];
+  assert.equal(
+    await askHost(answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`)),
+    {
+      networkNamespace: 1,
+      programs: {},
+    },
+  );
 });
 
+test("an answer without end is cut off, and counts as none", async () => {
+  const host = await askHost(answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"));
+  assert.equal(host, { problem: "flatpak-spawn answered: nothing, with status 0" });
+});
+
+const NO_FLATPAK = /^the host has no flatpak, .*; install flatpak on the host \(/;
 const troubles: [answer: string, sentence: RegExp][] = [
   [
     "Can't find bus: Could not connect: No such file or directory",
@@ -34,6 +46,19 @@ const troubles: [answer: string, sentence: RegExp][] = [
     /^the session bus refuses us; .* --security-opt label=disable/,
   ],
   ["Can't find bus: The connection is closed", /^the session bus is another user's; start as the user it belongs to/],
+  ["Portal call failed: org.freedesktop.DBus.Error.ServiceUnknown", NO_FLATPAK],
+  ["Portal call failed: The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
+  // host-spawn, and dbus-broker.
+  ["The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
+  ["The name is not activatable", NO_FLATPAK],
+  ["dial unix /run/user/1000/bus: connect: no such file or directory", /^there is no session bus here; /],
+  ["dial unix /run/user/1000/bus: connect: permission denied", /^the session bus refuses us; /],
+  // The bus is there, and so is the host.
+  [
+    "Portal call failed: Failed to start command: Failed to execute child process “/bin/sh” (No such file or directory)",
+    /^flatpak-spawn answered: Portal call failed: Failed to start command/,
+  ],
+  ["/bin/sh: 3: ls: Permission denied", /^flatpak-spawn answered: \/bin\/sh: 3: ls: Permission denied$/],
   ["Portal call failed: no such thing", /^flatpak-spawn answered: Portal call failed: no such thing$/],
   ["", /^flatpak-spawn answered: nothing, with status 1$/],
 ];
@@ -48,7 +73,58 @@ for (const [answer, sentence] of troubles) {
 test("a bridge's own failure is told from its command's", () => {
   const ended = (stderr: string) => bridgeFailed({ status: 1, stdout: "", stderr, timedOut: false });
   assert.ok(ended("Portal call failed: no such program\n"));
+  assert.ok(ended("dial unix /run/user/1000/bus: connect: no such file or directory\n"));
+  assert.ok(ended("child process did not terminate cleanly\n"));
+  assert.not(ended("Error executing command as another user: Not authorized\n"));
   assert.not(ended("sysctl: permission denied on key\n"));
 });
 
+/** Asks a machine of this one's own programs, each where the paths say; those of `also` are only looked for. */
+async function askMachine(programs: Record<string, string>, also: string[]): Promise<Host | NoHost> {
+  const root = mkdtempSync(join(tmpdir(), "host-"));
+  for (const folder of ["usr/lib", "lib64", "proc"]) mkdirSync(join(root, folder), { recursive: true });
+  symlinkSync("usr/lib", join(root, "lib"));
+  for (const path of [...Object.keys(programs), ...also]) mkdirSync(join(root, dirname(path)), { recursive: true });
+  for (const [path, original] of Object.entries(programs)) cpSync(original, join(root, path), { dereference: true });
+  for (const path of also) writeFileSync(join(root, path), "#!/bin/sh\n", { mode: 0o755 });
+  const enter = `for folder in usr/lib lib64 proc; do mount --rbind "/$folder" "$0/$folder"; done; exec chroot "$0" "$@"`;
+  const command = (argv: readonly string[]) => ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", enter, root, ...argv];
+  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command });
+  rmSync(root, { recursive: true });
+  return host;
+}
+
+const networkNamespace = networkNamespaceOf("self");
+const kinds = suite("hosts of all kinds", "root");
+
+kinds("like Debian: the first of two, and none where users may write", async () => {
+  const programs = { "/bin/sh": "/bin/dash", "/bin/ls": "/bin/ls" };
+  const also = ["/usr/bin/pkexec", "/usr/sbin/sysctl", "/usr/bin/sysctl", "/usr/local/bin/sudo"];
+  assert.equal(await askMachine(programs, also), {
+    networkNamespace,
+    programs: { pkexec: "/usr/bin/pkexec", sysctl: "/usr/sbin/sysctl" },
+  });
+});
+
+kinds("like NixOS: only /bin/sh is where it is elsewhere, and it is bash", async () => {
+  const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
+  const programs = { "/bin/sh": "/bin/bash", [`${system}/ls`]: "/bin/ls" };
+  const also = [`${wrappers}/pkexec`, `${wrappers}/sudo`, `${system}/pkexec`, `${system}/sysctl`, `${system}/run0`];
+  assert.equal(await askMachine(programs, also), {
+    networkNamespace,
+    programs: {
+      pkexec: `${wrappers}/pkexec`,
+      run0: `${system}/run0`,
+      sudo: `${wrappers}/sudo`,
+      sysctl: `${system}/sysctl`,
+    },
+  });
+});
+
+kinds("without ls: it is not taken for one without a bus", async () => {
+  const host = await askMachine({ "/bin/sh": "/bin/dash" }, ["/usr/bin/pkexec"]);
+  assert.equal(host, { problem: "chroot answered: /bin/sh: 3: ls: not found" });
+});
+
 test.run();
+kinds.run();

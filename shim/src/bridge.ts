@@ -5,7 +5,7 @@ import { PortshimError } from "./failure.js";
 import type { Place } from "./place.js";
 import { printable } from "./text.js";
 
-/** A way to run a program on the host, from `/` and with an empty environment. */
+/** A way to run a program on the host, from `/` and with nothing but PATH in the environment. */
 export interface Bridge {
   readonly name: string;
   /** The bridge's program; undefined where commands run as they are. */
@@ -24,8 +24,21 @@ interface Kind {
   readonly options: readonly string[];
 }
 
+/** Where the host's programs are looked for, NixOS's wrappers first: directories that only root writes to. */
+export const HOST_PATH = [
+  "/run/wrappers/bin",
+  "/run/current-system/sw/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+] as const;
+
+/** All of the environment that the host's commands get. */
+const PATH = `PATH=${HOST_PATH.join(":")}`;
+
 /** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
-const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", PATH];
 
 /** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [
@@ -35,7 +48,7 @@ const BRIDGES: readonly Kind[] = [
     paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
     // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
     // is unknown to the host.
-    options: ["--host", "--watch-bus", "--directory=/", "--clear-env"],
+    options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${PATH}`],
   },
   {
     name: "host-spawn",

@@ -96,7 +96,7 @@ const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
-  command: (argv) => argv,
+  command: (_facts, argv) => argv,
   run: (facts, argv, timeout, _isMute, signal) => runOnHost(facts, argv, timeout, signal),
 };
 
@@ -133,7 +133,7 @@ async function run({ options, env, canBind, log, signal, print }: Call): Promise
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
   const ways = choose(facts, options, remedy);
   const shown = (way: Elevation) =>
-    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts, way.asksSomebody)}`;
+    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, argv), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
     return STATUS.ok;
