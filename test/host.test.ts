@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import type { Bridge } from "../shim/lib/bridge.js";
 import { askHost, bridgeFailed, type Host, type NoHost } from "../shim/lib/host.js";
 import { networkNamespaceOf } from "../shim/lib/network.js";
+import { liveThreshold } from "../shim/lib/threshold.js";
 import { suite } from "./suite.js";
 
 const test = suite("host");
@@ -18,10 +19,11 @@ test("what it was not asked for does not count", async () => {
   const lines = [
     ...["/tmp/pkexec", "/usr/bin/../../tmp/sudo", "/usr/bin/evil", "/usr/sbin/sysctl; x", "/usr/sbin/sysctl -x"],
     ...["pkexec", "alias sudo='x'", " /usr/bin/sudo", "/usr/bin/sudo ", "/usr/bin//sudo", "/usr/bin/nsenter\t"],
+    ...["65536", "-1", "0x50", "80 ", "000080", "8e1", ""],
     ...["7 /proc/self/ns/pid", "-4 /proc/self/ns/net", "1e3 /proc/self/ns/net", "1 /proc/self/ns/net"],
   ];
   assert.equal(
-    await askHost(answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`)),
+    await askHost(answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`), true),
     {
       networkNamespace: 1,
       programs: {},
@@ -29,8 +31,23 @@ test("what it was not asked for does not count", async () => {
   );
 });
 
+test("a threshold of 0 counts, and is asked for only where somebody wants to know", async () => {
+  const there = { networkNamespace: 1, programs: {}, threshold: 0 };
+  assert.equal(await askHost(answering("echo 0; echo '1 /proc/self/ns/net'"), true), there);
+  const asked = async (thorough: boolean) => {
+    let question = "";
+    const command = (argv: readonly string[]) => {
+      question = argv.join(" ");
+      return ["/bin/true"];
+    };
+    await askHost({ ...answering(""), command }, thorough);
+    return question.includes("ip_unprivileged_port_start");
+  };
+  assert.equal([await asked(true), await asked(false)], [true, false]);
+});
+
 test("an answer without end is cut off, and counts as none", async () => {
-  const host = await askHost(answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"));
+  const host = await askHost(answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"), true);
   assert.equal(host, { problem: "flatpak-spawn answered: nothing, with status 0" });
 });
 
@@ -64,7 +81,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
 ];
 for (const [answer, sentence] of troubles) {
   test(`${answer || "no word"}: ${sentence}`, async () => {
-    const host = await askHost(answering(`echo "${answer.replace("$", "\\$")}" >&2; exit 1`));
+    const host = await askHost(answering(`echo "${answer.replace("$", "\\$")}" >&2; exit 1`), true);
     assert.ok("problem" in host);
     assert.match((host as { problem: string }).problem, sentence);
   });
@@ -82,14 +99,14 @@ test("a bridge's own failure is told from its command's", () => {
 /** Asks a machine of this one's own programs, each where the paths say; those of `also` are only looked for. */
 async function askMachine(programs: Record<string, string>, also: string[]): Promise<Host | NoHost> {
   const root = mkdtempSync(join(tmpdir(), "host-"));
-  for (const folder of ["usr/lib", "lib64", "proc"]) mkdirSync(join(root, folder), { recursive: true });
+  for (const folder of ["usr/lib", "lib64", "proc", "dev"]) mkdirSync(join(root, folder), { recursive: true });
   symlinkSync("usr/lib", join(root, "lib"));
   for (const path of [...Object.keys(programs), ...also]) mkdirSync(join(root, dirname(path)), { recursive: true });
   for (const [path, original] of Object.entries(programs)) cpSync(original, join(root, path), { dereference: true });
   for (const path of also) writeFileSync(join(root, path), "#!/bin/sh\n", { mode: 0o755 });
-  const enter = `for folder in usr/lib lib64 proc; do mount --rbind "/$folder" "$0/$folder"; done; exec chroot "$0" "$@"`;
+  const enter = `for folder in usr/lib lib64 proc dev; do mount --rbind "/$folder" "$0/$folder"; done; exec chroot "$0" "$@"`;
   const command = (argv: readonly string[]) => ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", enter, root, ...argv];
-  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command });
+  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command }, true);
   rmSync(root, { recursive: true });
   return host;
 }
@@ -98,11 +115,12 @@ const networkNamespace = networkNamespaceOf("self");
 const kinds = suite("hosts of all kinds", "root");
 
 kinds("like Debian: the first of two, and none where users may write", async () => {
-  const programs = { "/bin/sh": "/bin/dash", "/bin/ls": "/bin/ls" };
+  const programs = { "/bin/sh": "/bin/dash", "/bin/ls": "/bin/ls", "/bin/cat": "/bin/cat" };
   const also = ["/usr/bin/pkexec", "/usr/sbin/sysctl", "/usr/bin/sysctl", "/usr/local/bin/sudo"];
   assert.equal(await askMachine(programs, also), {
     networkNamespace,
     programs: { pkexec: "/usr/bin/pkexec", sysctl: "/usr/sbin/sysctl" },
+    threshold: liveThreshold(),
   });
 });
 
@@ -123,7 +141,7 @@ kinds("like NixOS: only /bin/sh is where it is elsewhere, and it is bash", async
 
 kinds("without ls: it is not taken for one without a bus", async () => {
   const host = await askMachine({ "/bin/sh": "/bin/dash" }, ["/usr/bin/pkexec"]);
-  assert.equal(host, { problem: "chroot answered: /bin/sh: 3: ls: not found" });
+  assert.equal(host, { problem: "chroot answered: /bin/sh: 4: ls: not found" });
 });
 
 test.run();

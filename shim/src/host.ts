@@ -1,6 +1,7 @@
 import { type Bridge, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import { printable } from "./text.js";
+import { FILE, LARGEST } from "./threshold.js";
 
 /** What a route may need of the host. */
 const PROGRAMS = ["pkexec", "run0", "sudo", "podman", "nsenter", "sysctl"] as const;
@@ -14,6 +15,8 @@ export interface Host {
   readonly networkNamespace: number;
   /** Where the host has its programs: each in one of HOST_PATH, which only root writes to. */
   readonly programs: Partial<Readonly<Record<Program, string>>>;
+  /** Its threshold, 0–65535; undefined: not asked, or it has none. */
+  readonly threshold?: number | undefined;
 }
 
 /** The host could not be asked; `problem` is a sentence's middle that says why. */
@@ -27,17 +30,21 @@ const NAMESPACE = "/proc/self/ns/net";
  * What the host is asked: only /bin/sh has the same place everywhere (NixOS). The namespace comes last: an answer that was
  * cut off has none.
  */
-const QUESTION = `PATH=${HOST_PATH.join(":")}
+const question = (more: string) => `PATH=${HOST_PATH.join(":")}
 for program in ${PROGRAMS.join(" ")}; do command -v $program; done
+${more}
 ls -Lid ${NAMESPACE}`;
+
+/** What only a person wants to know. */
+const THOROUGH = `cat ${FILE} 2>/dev/null`;
 
 /** Milliseconds for a question that asks nobody for a password; measured at about 10 on an idle machine. */
 const PATIENCE = 10_000;
 
-/** Asks the host, in one round trip, for its network namespace and its programs. */
-export async function askHost(bridge: Bridge, signal?: AbortSignal): Promise<Host | NoHost> {
-  const question = ["/bin/sh", "-c", QUESTION];
-  const ending = await run(bridge.command(question), { timeout: PATIENCE, signal, identity: bridge.identity });
+/** Asks the host, in one round trip, for its network namespace and its programs; thoroughly: for all of Host. */
+export async function askHost(bridge: Bridge, thorough: boolean, signal?: AbortSignal): Promise<Host | NoHost> {
+  const argv = bridge.command(["/bin/sh", "-c", question(thorough ? THOROUGH : "")]);
+  const ending = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
   return read(ending, bridge);
 }
 
@@ -53,7 +60,8 @@ function read(ending: Ending, bridge: Bridge): Host | NoHost {
     const path = HOST_PATH.map((directory) => `${directory}/${program}`).find((candidate) => lines.includes(candidate));
     if (path !== undefined) programs[program] = path;
   }
-  return { networkNamespace: Number(inode), programs };
+  const threshold = lines.find((line) => /^\d{1,5}$/.test(line) && Number(line) <= LARGEST);
+  return { networkNamespace: Number(inode), programs, ...(threshold && { threshold: Number(threshold) }) };
 }
 
 /** How a bus that cannot be used answers a bridge, and what mends it. */

@@ -68,6 +68,7 @@ test("something to do, and a way: the report, and status 1", async () => {
   network       the host's
   host          asked through ${BRIDGE}
   threshold     1024, the kernel's default: ordinary users may bind ports from 1024 up
+  on the host   the same value, which also counts for publishing ports (-p) without root
   wanted        80, asked for by /etc/sysctl.d/80-web.conf:2
 ${ROUTES}
 portshim -- COMMAND would run this as root on the host:
@@ -134,6 +135,7 @@ test("--json: the same facts, as the documented schema has them", async () => {
     portshim: VERSION,
     verdict: "possible",
     threshold: 1024,
+    hostThreshold: 1024,
     wanted: { value: 80, by: "/etc/sysctl.d/80-web.conf:2", fromFile: true },
     place: { name: "toolbox", evidence: "/run/.toolboxenv" },
     network: "hosts",
@@ -174,6 +176,14 @@ test("--json elsewhere: in containers, on the host as user and as root, without 
   assert.match(own.remedy ?? "", `podman run --sysctl ${NAME}=80`);
   const root = findings(await podman());
   assert.equal([root.verdict, root.next?.route, root.lasts], ["possible", "capability", "server"]);
+
+  // Two thresholds: the container's for binding in it, the host's for publishing.
+  await lab.setThreshold(500);
+  const bus = `/run/user/${lab.uid}/bus`;
+  const reach = ["--userns=keep-id", `--volume=${bus}:${bus}`, `--env=DBUS_SESSION_BUS_ADDRESS=unix:path=${bus}`];
+  const both = findings(await podman(...reach, `--sysctl=${NAME}=90`));
+  await lab.setThreshold(1024);
+  assert.equal([both.network, both.threshold, both.hostThreshold, own.hostThreshold], ["own", 90, 500, null]);
 
   const user = findings(await lab.asUser([portshim, "check", "--json"], { env: hostsEnv }));
   assert.equal([user.place.name, user.network, user.next?.route, user.bridge?.path], ["host", "hosts", "pkexec", null]);
