@@ -68,6 +68,12 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     { pkexec: /the host has no pkexec$/ },
   ],
   [
+    "a host where polkit does not run",
+    inToolbox({ host: { ...(inToolbox().host as Host), polkit: false } }),
+    [],
+    { pkexec: /^polkit does not run on the host$/ },
+  ],
+  [
     "a host without sysctl",
     inToolbox({ host: has({ pkexec: "/usr/bin/pkexec" }) }),
     [],

@@ -49,6 +49,9 @@ export const pkexec: Elevation = {
   verdict(facts) {
     const may = onHostsValue(facts, "pkexec");
     if (!may.usable) return may;
+    if (facts.host && "programs" in facts.host && facts.host.polkit === false) {
+      return no("polkit does not run on the host");
+    }
     return yes(
       facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
     );

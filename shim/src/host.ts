@@ -17,6 +17,8 @@ export interface Host {
   readonly programs: Partial<Readonly<Record<Program, string>>>;
   /** Its threshold, 0–65535; undefined: not asked, or it has none. */
   readonly threshold?: number | undefined;
+  /** Polkit runs there, or is started when somebody needs it; undefined: not asked, or not known. */
+  readonly polkit?: boolean | undefined;
 }
 
 /** The host could not be asked; `problem` is a sentence's middle that says why. */
@@ -35,8 +37,21 @@ for program in ${PROGRAMS.join(" ")}; do command -v $program; done
 ${more}
 ls -Lid ${NAMESPACE}`;
 
-/** What only a person wants to know. */
-const THOROUGH = `cat ${FILE} 2>/dev/null`;
+const BUS = "org.freedesktop.DBus";
+
+/**
+ * What only a person wants to know. The bus is asked for names alone, which starts nothing: one that nobody has is no
+ * trouble where it can be activated.
+ */
+const THOROUGH = `cat ${FILE} 2>/dev/null
+list() {
+	busctl --system --timeout=2 call ${BUS} /org/freedesktop/DBus ${BUS} $1 2>/dev/null ||
+	dbus-send --system --reply-timeout=2000 --print-reply --dest=${BUS} /org/freedesktop/DBus ${BUS}.$1 2>/dev/null
+}
+if [ ! -S /run/dbus/system_bus_socket ]; then echo polkit no
+elif names=$(list ListNames && list ListActivatableNames); then
+	case $names in *\\"org.freedesktop.PolicyKit1\\"*) echo polkit yes ;; *) echo polkit no ;; esac
+fi`;
 
 /** Milliseconds for a question that asks nobody for a password; measured at about 10 on an idle machine. */
 const PATIENCE = 10_000;
@@ -61,7 +76,13 @@ function read(ending: Ending, bridge: Bridge): Host | NoHost {
     if (path !== undefined) programs[program] = path;
   }
   const threshold = lines.find((line) => /^\d{1,5}$/.test(line) && Number(line) <= LARGEST);
-  return { networkNamespace: Number(inode), programs, ...(threshold && { threshold: Number(threshold) }) };
+  const polkit = ["yes", "no"].find((word) => lines.includes(`polkit ${word}`));
+  return {
+    networkNamespace: Number(inode),
+    programs,
+    ...(threshold && { threshold: Number(threshold) }),
+    ...(polkit && { polkit: polkit === "yes" }),
+  };
 }
 
 /** How a bus that cannot be used answers a bridge, and what mends it. */

@@ -312,4 +312,36 @@ test("--user, as root: the port's capability is handed on", async () => {
   assert.match(run.stdout, "portshim -- COMMAND would take the route capability.\n");
 });
 
+// The last: the lab's polkit does not come back.
+test("where polkit does not run, and where the bus would start it", async () => {
+  const reload = "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ReloadConfig";
+  const owner =
+    "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.PolicyKit1";
+  const service = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service";
+  const host = async (script: string) => {
+    const { status, stdout, stderr } = await lab.asHost(["sh", "-ec", script]);
+    assert.is(status, 0, stderr);
+    return stdout;
+  };
+  const NO = "  ✗ pkexec      polkit does not run on the host\n";
+  const YES = "  ✓ pkexec      the host can be asked through flatpak-spawn\n";
+
+  await host(`mv ${service} ${service}.away; ${reload}; pkill -x polkitd; while pgrep -x polkitd; do sleep 0.1; done`);
+  const none = await check();
+  assert.is(none.status, 2);
+  assert.match(none.stdout, NO);
+  await host("mv /usr/bin/busctl /usr/bin/busctl.away");
+  assert.match((await check()).stdout, NO);
+  await host("mv /usr/bin/dbus-send /usr/bin/dbus-send.away");
+  // Nothing there can ask the bus: pkexec itself will tell.
+  assert.match((await check()).stdout, YES);
+  await host("mv /usr/bin/dbus-send.away /usr/bin/dbus-send");
+
+  await host(`mv ${service}.away ${service}; ${reload}`);
+  assert.match((await check()).stdout, YES);
+  await host("mv /usr/bin/busctl.away /usr/bin/busctl");
+  assert.match((await check()).stdout, YES);
+  assert.match(await host(owner), "boolean false");
+});
+
 test.run();
