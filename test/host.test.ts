@@ -5,10 +5,14 @@ import * as assert from "uvu/assert";
 import type { Bridge } from "../shim/lib/bridge.js";
 import { askHost, bridgeFailed, type Host, type NoHost } from "../shim/lib/host.js";
 import { networkNamespaceOf } from "../shim/lib/network.js";
+import type { Place } from "../shim/lib/place.js";
 import { liveThreshold } from "../shim/lib/threshold.js";
+import { inPodman, inToolbox } from "./situation.js";
 import { suite } from "./suite.js";
 
 const test = suite("host");
+
+const PODMAN = inPodman().place;
 
 /** A bridge whose host answers this: marked fake, for buses that no test machine has (SELinux, another user's). */
 function answering(script: string): Bridge {
@@ -23,7 +27,11 @@ test("what it was not asked for does not count", async () => {
     ...["7 /proc/self/ns/pid", "-4 /proc/self/ns/net", "1e3 /proc/self/ns/net", "1 /proc/self/ns/net"],
   ];
   assert.equal(
-    await askHost(answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`), true),
+    await askHost(
+      answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`),
+      PODMAN,
+      true,
+    ),
     {
       networkNamespace: 1,
       programs: {},
@@ -33,14 +41,14 @@ test("what it was not asked for does not count", async () => {
 
 test("a threshold of 0 counts, and is asked for only where somebody wants to know", async () => {
   const there = { networkNamespace: 1, programs: {}, threshold: 0 };
-  assert.equal(await askHost(answering("echo 0; echo '1 /proc/self/ns/net'"), true), there);
+  assert.equal(await askHost(answering("echo 0; echo '1 /proc/self/ns/net'"), PODMAN, true), there);
   const asked = async (thorough: boolean) => {
     let question = "";
     const command = (argv: readonly string[]) => {
       question = argv.join(" ");
       return ["/bin/true"];
     };
-    await askHost({ ...answering(""), command }, thorough);
+    await askHost({ ...answering(""), command }, PODMAN, thorough);
     return question.includes("ip_unprivileged_port_start");
   };
   assert.equal([await asked(true), await asked(false)], [true, false]);
@@ -48,7 +56,7 @@ test("a threshold of 0 counts, and is asked for only where somebody wants to kno
 
 test("whether polkit runs", async () => {
   const polkit = async (words: string) => {
-    const host = await askHost(answering(`printf '%s\\n' ${words} '1 /proc/self/ns/net'`), true);
+    const host = await askHost(answering(`printf '%s\\n' ${words} '1 /proc/self/ns/net'`), PODMAN, true);
     return (host as Host).polkit;
   };
   assert.equal(
@@ -58,7 +66,11 @@ test("whether polkit runs", async () => {
 });
 
 test("an answer without end is cut off, and counts as none", async () => {
-  const host = await askHost(answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"), true);
+  const host = await askHost(
+    answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"),
+    PODMAN,
+    true,
+  );
   assert.equal(host, { problem: "flatpak-spawn answered: nothing, with status 0" });
 });
 
@@ -92,11 +104,31 @@ const troubles: [answer: string, sentence: RegExp][] = [
 ];
 for (const [answer, sentence] of troubles) {
   test(`${answer || "no word"}: ${sentence}`, async () => {
-    const host = await askHost(answering(`echo "${answer.replace("$", "\\$")}" >&2; exit 1`), true);
+    const host = await askHost(answering(`echo "${answer.replace("$", "\\$")}" >&2; exit 1`), PODMAN, true);
     assert.ok("problem" in host);
     assert.match((host as { problem: string }).problem, sentence);
   });
 }
+
+test("what mends the bus depends on the place: root's containers have no session", async () => {
+  const at = async (place: Place, answer: string) => {
+    const host = await askHost(answering(`echo "Can't find bus: ${answer}" >&2; exit 1`), place, false);
+    return (host as NoHost).problem.replace(/ \(flatpak-spawn.*/, "");
+  };
+  const docker: Place = { ...PODMAN, name: "docker", keeper: "docker" };
+  const rootful: Place = { ...PODMAN, name: "rootful podman" };
+  const [none, refused] = ["Could not connect: No such file", "Could not connect: Permission denied"];
+  for (const place of [docker, rootful]) {
+    assert.is(await at(place, none), "there is no session bus here");
+    assert.is(await at(place, refused), "the session bus refuses us");
+  }
+  const toolbox = inToolbox().place;
+  assert.is(
+    await at(toolbox, none),
+    "there is no session bus here; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
+  );
+  assert.is(await at(toolbox, refused), "the session bus refuses us; start as the user it belongs to");
+});
 
 test("a bridge's own failure is told from its command's", () => {
   const ended = (stderr: string) => bridgeFailed({ status: 1, stdout: "", stderr, timedOut: false });
@@ -117,7 +149,7 @@ async function askMachine(programs: Record<string, string>, also: string[]): Pro
   for (const path of also) writeFileSync(join(root, path), "#!/bin/sh\n", { mode: 0o755 });
   const enter = `for folder in usr/lib lib64 proc dev; do mount --rbind "/$folder" "$0/$folder"; done; exec chroot "$0" "$@"`;
   const command = (argv: readonly string[]) => ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", enter, root, ...argv];
-  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command }, true);
+  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command }, PODMAN, true);
   rmSync(root, { recursive: true });
   return host;
 }

@@ -1,5 +1,6 @@
 import { type Bridge, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
+import type { Place } from "./place.js";
 import { printable } from "./text.js";
 import { FILE, LARGEST } from "./threshold.js";
 
@@ -57,19 +58,24 @@ fi`;
 const PATIENCE = 10_000;
 
 /** Asks the host, in one round trip, for its network namespace and its programs; thoroughly: for all of Host. */
-export async function askHost(bridge: Bridge, thorough: boolean, signal?: AbortSignal): Promise<Host | NoHost> {
+export async function askHost(
+  bridge: Bridge,
+  place: Place,
+  thorough: boolean,
+  signal?: AbortSignal,
+): Promise<Host | NoHost> {
   const argv = bridge.command(["/bin/sh", "-c", question(thorough ? THOROUGH : "")]);
   const ending = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
-  return read(ending, bridge);
+  return read(ending, bridge, place);
 }
 
 /** The host's answer decides which file root runs there, so nothing counts but what was asked for, where we looked for it. */
-function read(ending: Ending, bridge: Bridge): Host | NoHost {
+function read(ending: Ending, bridge: Bridge, place: Place): Host | NoHost {
   const lines = ending.stdout.split("\n");
   const inode = lines
     .map((line) => /^([1-9]\d{0,14}) (\S+)$/.exec(line))
     .find((match) => match?.[2] === NAMESPACE)?.[1];
-  if (inode === undefined) return { problem: problem(ending, bridge) };
+  if (inode === undefined) return { problem: problem(ending, bridge, place) };
   const programs: Partial<Record<Program, string>> = {};
   for (const program of PROGRAMS) {
     const path = HOST_PATH.map((directory) => `${directory}/${program}`).find((candidate) => lines.includes(candidate));
@@ -85,33 +91,52 @@ function read(ending: Ending, bridge: Bridge): Host | NoHost {
   };
 }
 
-/** How a bus that cannot be used answers a bridge, and what mends it. */
-const BUS_TROUBLE: readonly (readonly [answer: RegExp, problem: string])[] = [
-  [
-    /ServiceUnknown|not provided by any \.service|not activatable/i,
-    "the host has no flatpak, whose session helper would run commands for us; install flatpak on the host",
-  ],
-  [
-    /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
-    "the session bus refuses us; start the container with --security-opt label=disable",
-  ],
-  [
-    /connection is closed|closed the connection|EOF/i,
-    "the session bus is another user's; start as the user it belongs to",
-  ],
-  [
-    /autolaunch|dbus-launch|Could not connect|No such file|connection refused|couldn't determine address/i,
-    "there is no session bus here; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
-  ],
+/** How a bus that cannot be used answers a bridge, and what mends it by place: root's containers have no session. */
+interface Trouble {
+  readonly answer: RegExp;
+  readonly problem: string;
+  /** In a rootless container that somebody starts. */
+  readonly container?: string;
+  /** In a toolbox and the like, which somebody enters. */
+  readonly entered?: string;
+}
+
+const BUS_TROUBLE: readonly Trouble[] = [
+  {
+    answer: /ServiceUnknown|not provided by any \.service|not activatable/i,
+    problem: "the host has no flatpak, whose session helper would run commands for us; install flatpak on the host",
+  },
+  {
+    answer: /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
+    problem: "the session bus refuses us",
+    container: "; start the container with --security-opt label=disable",
+    entered: "; start as the user it belongs to",
+  },
+  {
+    answer: /connection is closed|closed the connection|EOF/i,
+    problem: "the session bus is another user's; start as the user it belongs to",
+  },
+  {
+    answer: /autolaunch|dbus-launch|Could not connect|No such file|connection refused|couldn't determine address/i,
+    problem: "there is no session bus here",
+    container:
+      "; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
+    entered: "; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
+  },
 ];
 
-function problem(ending: Ending, bridge: Bridge): string {
+function problem(ending: Ending, bridge: Bridge, place: Place): string {
   const name = bridge.path === undefined ? "this machine" : bridge.name;
   if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = printable(ending.stderr) || `nothing, with status ${ending.status}`;
-  const isBusTrouble = bridgeFailed(ending) && !NOT_STARTED.test(answer);
-  const [, known] = (isBusTrouble && BUS_TROUBLE.find(([pattern]) => pattern.test(answer))) || [];
-  return known === undefined ? `${name} answered: ${answer}` : `${known} (${name} answered: ${answer})`;
+  const answer = `${name} answered: ${printable(ending.stderr) || `nothing, with status ${ending.status}`}`;
+  if (!bridgeFailed(ending) || NOT_STARTED.test(answer)) return answer;
+  const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
+  return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
+}
+
+function remedy({ container = "", entered = "" }: Trouble, { keeper, name }: Place): string {
+  if (keeper === "host") return entered;
+  return name === "rootless podman" ? container : "";
 }
 
 /** What flatpak's session helper says of a command that it could not start. */

@@ -234,6 +234,9 @@ test("a docker container, unknown network, an image's own user: no way, and the 
   );
   assert.is(run.status, 69);
   assert.match(run.stderr, `docker run --sysctl ${NAME}=80 …`);
+  assert.match(run.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
+  // Root's containers have no session.
+  assert.match(run.stderr, "cannot be lowered from here: there is no session bus here (flatpak-spawn answered: ");
 });
 
 const onHost = (argv: string[]) =>
