@@ -93,6 +93,9 @@ const troubles: [answer: string, sentence: RegExp][] = [
   ["The name is not activatable", NO_FLATPAK],
   ["dial unix /run/user/1000/bus: connect: no such file or directory", /^there is no session bus here; /],
   ["dial unix /run/user/1000/bus: connect: permission denied", /^the session bus refuses us; /],
+  ['exec: "dbus-launch": executable file not found in $PATH', /^there is no session bus here; /],
+  ["dbus: authentication failed", /^the session bus is another user's; /],
+  ["read unix @->/run/user/1000/bus: EOF", /^the session bus is another user's; /],
   // The bus is there, and so is the host.
   [
     "Portal call failed: Failed to start command: Failed to execute child process “/bin/sh” (No such file or directory)",
@@ -104,7 +107,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
 ];
 for (const [answer, sentence] of troubles) {
   test(`${answer || "no word"}: ${sentence}`, async () => {
-    const host = await askHost(answering(`echo "${answer.replace("$", "\\$")}" >&2; exit 1`), PODMAN, true);
+    const host = await askHost(answering(`cat >&2 <<'END'\n${answer}\nEND\nexit 1`), PODMAN, true);
     assert.ok("problem" in host);
     assert.match((host as { problem: string }).problem, sentence);
   });

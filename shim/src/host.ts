@@ -113,7 +113,7 @@ const BUS_TROUBLE: readonly Trouble[] = [
     entered: "; start as the user it belongs to",
   },
   {
-    answer: /connection is closed|closed the connection|EOF/i,
+    answer: /connection is closed|closed the connection|EOF|authentication failed/i,
     problem: "the session bus is another user's; start as the user it belongs to",
   },
   {
@@ -142,9 +142,14 @@ function remedy({ container = "", entered = "" }: Trouble, { keeper, name }: Pla
 /** What flatpak's session helper says of a command that it could not start. */
 const NOT_STARTED = /Failed to start command|Failed to execute child process/;
 
-/** What flatpak-spawn, and host-spawn with the words of its D-Bus library, begin their own errors with. */
-const OWN_ERRORS =
-  /^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:|dbus: |dial unix |exec: "dbus-launch"|The name |Sender is not authorized|child process did not)|autolaunch/m;
+/** How flatpak-spawn's own errors begin, and those of host-spawn, which prints the words of Go's D-Bus library alone. */
+const OWN_ERRORS = new RegExp(
+  [
+    "^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch",
+    '^(dbus: |(dial|read|write) unix |EOF$|exec: "dbus-launch"|The name |Sender is not authorized|child process did not)',
+  ].join("|"),
+  "m",
+);
 
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
 export function bridgeFailed(ending: Ending): boolean {
