@@ -81,6 +81,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
     /^there is no session bus here; .* -v \$XDG_RUNTIME_DIR/,
   ],
   ["Can't find bus: Cannot autolaunch D-Bus without X11 $DISPLAY", /^there is no session bus here; /],
+  ["Can't find bus: The given address is empty", /^there is no session bus here; /],
   [
     "Can't find bus: Could not connect: Permission denied",
     /^the session bus refuses us; .* --security-opt label=disable/,

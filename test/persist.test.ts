@@ -27,6 +27,11 @@ for (const [name, facts, reason] of [
     "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu",
   ],
   [
+    "a network nobody knows",
+    inToolbox({ network: "unknown", networkNamespace: undefined }),
+    "it is not known whether the network here is the host's",
+  ],
+  [
     "a kernel without the setting",
     inToolbox({ threshold: undefined }),
     "this kernel has no net.ipv4.ip_unprivileged_port_start",

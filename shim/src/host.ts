@@ -117,7 +117,8 @@ const BUS_TROUBLE: readonly Trouble[] = [
     problem: "the session bus is another user's; start as the user it belongs to",
   },
   {
-    answer: /autolaunch|dbus-launch|Could not connect|No such file|connection refused|couldn't determine address/i,
+    answer:
+      /Can't find bus|autolaunch|dbus-launch|No such file|connection refused|determine address|invalid bus address/i,
     problem: "there is no session bus here",
     container:
       "; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",

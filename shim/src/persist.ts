@@ -163,7 +163,10 @@ export function hindrance(facts: Facts): string | undefined {
     return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
   if (network === "own" || isApart(place))
     return `this is ${place.what} with its own network, for which the host's value does not count`;
-  if (network === "unknown") return reach(facts).reason;
+  if (network === "unknown") {
+    const { usable, reason } = reach(facts);
+    return usable ? "it is not known whether the network here is the host's" : reason;
+  }
   if (threshold === undefined) return `this kernel has no ${NAME}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
 }
