@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { run } from "../shim/lib/child.js";
-import { ROOT } from "./need.js";
+import { PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
 const test = suite("child");
@@ -76,6 +76,12 @@ test("tied to us, it dies when we are killed", async () => {
   rmSync(directory, { recursive: true });
 });
 
+test("what would be tied to a process that has just gone does not start", () => {
+  const command = ["--with-parent", "1", "/bin/echo", "started"];
+  const { status, stdout } = spawnSync(PORTSHIM, command, { encoding: "utf8" });
+  assert.equal([status, stdout], [70, ""]);
+});
+
 test("of an endless answer only the start is kept", async () => {
   const { stdout } = await sh("head -c 1000000 /dev/zero | tr '\\0' x");
   assert.is(stdout.length, 64 * 1024);
@@ -92,7 +98,7 @@ async function eventually<T>(look: () => T | undefined): Promise<T> {
   throw new Error("waited 5 s in vain");
 }
 
-test("without a free descriptor it could not be started, and the port may not be bound", () => {
+test("without a free descriptor it could not be started, and the port cannot be bound", () => {
   const lib = (name: string) => JSON.stringify(join(ROOT, "shim", "lib", name));
   const script = `
     const { run } = require(${lib("child.js")});

@@ -10,8 +10,8 @@ export interface App {
   /** Answers GET requests for exactly this path. */
   get(path: string, handler: Handler): App;
   /**
-   * Serves on `port` (1–65535) until SIGTERM. Where that cannot be, it says so and sets the process's exit status:
-   * 125 where a person or a policy said no, so that a systemd unit can have RestartPreventExitStatus=125, else 1.
+   * Serves on `port` (1–65535) until SIGTERM. If that cannot be, it says so and sets the process's exit status: 77 if a
+   * person or a policy said no, so that a systemd unit can have RestartPreventExitStatus=NOPERM, else 1.
    */
   listen(port: number): Promise<void>;
 }
@@ -41,7 +41,7 @@ export function createApp(name: string): App {
         say(`serving on ${port}`);
       } catch (error) {
         say(error instanceof PortshimError ? `${error.message}\n${error.remedy}` : (error as Error).message);
-        process.exitCode = error instanceof PortshimError && error.isRefusal ? 125 : 1;
+        process.exitCode = error instanceof PortshimError && error.isRefusal ? 77 : 1;
       }
     },
   };

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { PortshimError } from "../shim/lib/failure.js";
 import { ensurePorts } from "../shim/lib/index.js";
 import { inNamespace, pathWith, type Situation } from "./namespace.js";
-import { NODE_VERSIONS, ROOT, STUB } from "./need.js";
+import { NODE_VERSIONS, PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
 const options = suite("what ensurePorts() is asked for");
@@ -137,33 +137,41 @@ test("what PORTSHIM_START and its like say counts for the command line alone", (
   assert.equal([stdout, threshold], ['{"done":"write"}\n', 80]);
 });
 
-const PROBLEMS: readonly (readonly [code: string, flags: string[], given: string, situation: Situation])[] = [
-  ["no-way", ["--start=80", "--via=write"], '{ start: 80, via: ["write"] }', { threshold: 1024, ordinary: true }],
+const PROBLEMS: readonly (readonly [
+  code: string,
+  status: number,
+  flags: string[],
+  given: string,
+  situation: Situation,
+])[] = [
+  ["no-way", 69, ["--start=80", "--via=write"], '{ start: 80, via: ["write"] }', { threshold: 1024, ordinary: true }],
   [
     "no-setting",
+    69,
     ["--start=80"],
     "{ start: 80 }",
     { threshold: 1024, ordinary: true, prepare: "mount -t tmpfs tmpfs /proc/sys/net" },
   ],
   [
     "bad-usage",
+    64,
     ["--start=80"],
     "{ start: 80 }",
     { threshold: 1024, ordinary: true, env: { PATH: pathWith(26), PORTSHIM_BRIDGE: "bridge\u001b[31m" } },
   ],
 ];
-for (const [code, flags, given, situation] of PROBLEMS) {
+for (const [code, status, flags, given, situation] of PROBLEMS) {
   test(`${code}: in the command line's words`, () => {
     const failure = JSON.parse(program(call(given), situation).stdout);
     assert.equal([failure.name, failure.code, failure.isRefusal], ["PortshimError", code, false]);
-    const run = inNamespace([STUB, ...flags, "--", "/bin/true"], situation);
-    assert.is(run.status, 125);
+    const run = inNamespace([PORTSHIM, ...flags, "--", "/bin/true"], situation);
+    assert.is(run.status, status);
     const said = run.stderr.slice(run.stderr.lastIndexOf("portshim: "));
     assert.is(said, `portshim: ${[failure.message, failure.remedy].filter(Boolean).join("\n")}\n`);
   });
 }
 
-test("nothing is written where there is no logger, neither when it works nor when it fails", () => {
+test("nothing is written if there is no logger, neither when it works nor when it fails", () => {
   const silent = (given: string) => `require("portshim").ensurePorts(${given}).then(() => {}, () => {})`;
   for (const ordinary of [false, true]) {
     const run = program(silent('{ start: 80, via: ["write"] }'), { threshold: 1024, ordinary });
@@ -231,16 +239,7 @@ test("docs/library.md shows the framework that is tested, and every code that ca
   const declared = readFileSync(join(ROOT, "shim", "types", "failure.d.ts"), "utf8");
   const codes = [...declared.matchAll(/^ {4}readonly "?([a-z-]+)"?: \(/gm)].map(([, code]) => code ?? "");
   // Of --user and of the command, which the library does not have.
-  const others = [
-    "no-user",
-    "no-drop",
-    "no-execve",
-    "not-found",
-    "not-executable",
-    "no-persist",
-    "persist-failed",
-    "output-failed",
-  ];
+  const others = ["no-user", "no-drop", "not-found", "not-executable", "no-persist", "persist-failed", "output-failed"];
   const table = text.slice(text.indexOf("| code |"));
   const documented = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code ?? "");
   assert.equal(documented.sort(), codes.filter((code) => !others.includes(code)).sort());

@@ -46,6 +46,10 @@ const ORDINARY = [
   ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
 ];
 
+/** Has the lock's file, of root or of the ordinary user, in a folder that goes with the namespace. */
+const RUNTIME =
+  "mount -t tmpfs tmpfs /run/user && mkdir -m 700 /run/user/0 /run/user/65534 && chown 65534:65534 /run/user/65534";
+
 /** Runs a command as root of a new network namespace, and tells the threshold there after it. */
 export function inNamespace(
   argv: readonly string[],
@@ -53,7 +57,7 @@ export function inNamespace(
 ): SpawnSyncReturns<string> & { threshold: number } {
   const options = [...(ordinary ? ORDINARY : []), ...privileges];
   const drop = options.length > 0 ? `/usr/bin/setpriv ${options.join(" ")}` : "";
-  const script = `echo ${threshold} > ${SETTING}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${prepare}); (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} 2>/dev/null >&3; exit $status`;
+  const script = `echo ${threshold} > ${SETTING}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${RUNTIME}; ${prepare}); (exec ${drop} "$@"); status=$?; /bin/cat ${SETTING} 2>/dev/null >&3; exit $status`;
   const result = spawnSync("/usr/bin/unshare", ["--net", "--mount", "/bin/dash", "-c", script, "dash", ...argv], {
     cwd,
     env,

@@ -21,7 +21,16 @@ for (const [name, facts, reason] of [
     "this is a toolbox with its own network, for which the host's value does not count",
   ],
   ["a host that does not answer", inToolbox({ network: "unknown", host: { problem: "no bus" } }), "no bus"],
-  ["no bridge", inToolbox({ network: "unknown", host: undefined }), "there is no way to the host"],
+  [
+    "no bridge",
+    inToolbox({ network: "unknown", bridge: undefined, host: undefined }),
+    "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu",
+  ],
+  [
+    "a network nobody knows",
+    inToolbox({ network: "unknown", networkNamespace: undefined }),
+    "it is not known whether the network here is the host's",
+  ],
   [
     "a kernel without the setting",
     inToolbox({ threshold: undefined }),

@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../shim/lib/facts.js";
+import type { Host } from "../shim/lib/host.js";
 import { plan } from "../shim/lib/plan.js";
 import * as report from "../shim/lib/report.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
@@ -7,8 +8,7 @@ import { suite } from "./suite.js";
 
 const test = suite("plan");
 
-const NO_PROGRAMS = { networkNamespace: 4026531840, programs: [] as string[] };
-const has = (...programs: string[]) => ({ ...NO_PROGRAMS, programs });
+const has = (programs: Host["programs"]): Host => ({ networkNamespace: 4026531840, programs });
 
 /** Per route in the plan's order whether it is usable, and a part of its reason. */
 const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
@@ -29,7 +29,13 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "no bridge",
     inToolbox({ bridge: undefined, host: undefined }),
     [],
-    { pkexec: /no flatpak-spawn, distrobox-host-exec or host-spawn here/ },
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package / },
+  ],
+  [
+    "no bridge in a container, where one would not help",
+    inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
+    [],
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked$/ },
   ],
   [
     "a host that does not answer",
@@ -45,9 +51,9 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
   ],
   [
     "a network of its own, and a host without podman",
-    inPodman({ network: "own", host: has("/usr/bin/nsenter") }),
+    inPodman({ network: "own", host: has({ nsenter: "/usr/bin/nsenter" }) }),
     [],
-    { nsenter: /no \/usr\/bin\/podman/ },
+    { nsenter: /the host has no podman$/ },
   ],
   [
     "a network nobody knows: no guess",
@@ -55,8 +61,24 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     [],
     { nsenter: /own network/, pkexec: /not known/ },
   ],
-  ["a host without pkexec", inToolbox({ host: has("/usr/sbin/sysctl") }), [], { pkexec: /no \/usr\/bin\/pkexec/ }],
-  ["a host without sysctl", inToolbox({ host: has("/usr/bin/pkexec") }), [], { pkexec: /no sysctl program/ }],
+  [
+    "a host without pkexec",
+    inToolbox({ host: has({ sysctl: "/usr/sbin/sysctl" }) }),
+    [],
+    { pkexec: /the host has no pkexec$/ },
+  ],
+  [
+    "a host where polkit does not run",
+    inToolbox({ host: { ...(inToolbox().host as Host), polkit: false } }),
+    [],
+    { pkexec: /^polkit does not run on the host$/ },
+  ],
+  [
+    "a host without sysctl",
+    inToolbox({ host: has({ pkexec: "/usr/bin/pkexec" }) }),
+    [],
+    { pkexec: /the host has no sysctl$/ },
+  ],
   ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
 ];
 for (const [name, facts, usable, reasons] of cases) {
@@ -105,6 +127,17 @@ test("what runs as root is a constant and a checked integer", () => {
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
     assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /is no number/);
   }
+});
+
+test("a host's programs are run by the path that it gave: NixOS", () => {
+  const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
+  const facts = inToolbox({ host: has({ pkexec: `${wrappers}/pkexec`, sysctl: `${system}/sysctl` }) });
+  assert.equal(plan(facts).steps.at(-1)?.route.asRoot(facts, 80), [
+    `${wrappers}/pkexec`,
+    `${system}/sysctl`,
+    "-w",
+    "net.ipv4.ip_unprivileged_port_start=80",
+  ]);
 });
 
 test("the plan as a person reads it", () => {

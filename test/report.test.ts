@@ -66,10 +66,10 @@ test("what was tried on the host", () => {
   ]);
 });
 
-test("a refusal where nobody sits at a terminal says how a restart does not ask again", () => {
+test("a refusal says, if nobody sits at a terminal, how a restart does not ask again", () => {
   const tty = process.stderr.isTTY;
   process.stderr.isTTY = false;
-  assert.match(report.restarts(new PortshimError("refused")).join(), "RestartPreventExitStatus=125");
+  assert.match(report.restarts(new PortshimError("refused")).join(), "RestartPreventExitStatus=NOPERM");
   assert.equal(report.restarts(new PortshimError("host-failed")), []);
   process.stderr.isTTY = true;
   assert.equal(report.restarts(new PortshimError("refused")), []);

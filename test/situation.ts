@@ -30,7 +30,13 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     bridge: findBridge(TOOLBOX, {}, () => true),
     host: {
       networkNamespace: 4026531840,
-      programs: ["/usr/bin/pkexec", "/usr/bin/sudo", "/usr/bin/podman", "/usr/bin/nsenter", "/usr/sbin/sysctl"],
+      programs: {
+        pkexec: "/usr/bin/pkexec",
+        sudo: "/usr/bin/sudo",
+        podman: "/usr/bin/podman",
+        nsenter: "/usr/bin/nsenter",
+        sysctl: "/usr/sbin/sysctl",
+      },
     },
     networkNamespace: 4026531840,
     network: "hosts",

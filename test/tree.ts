@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { DIRECTORIES } from "../shim/lib/sysctl.js";
 import { NAME } from "../shim/lib/threshold.js";
@@ -43,7 +44,7 @@ export function treeCount(usual: number): number {
   return Number(process.env.TREES || usual);
 }
 
-/** One entry of a tree: a directory where it has neither pieces nor a link. Bytes are latin1 throughout. */
+/** One entry of a tree: a directory if it has nothing else. Bytes are latin1 throughout. */
 export interface Entry {
   /** Relative to the tree's root. */
   readonly path: string;
@@ -51,6 +52,10 @@ export interface Entry {
   readonly pieces?: readonly string[];
   /** What a symbolic link names. */
   readonly link?: string;
+  /** The arguments of mknod(1) that make it: a FIFO or a device. */
+  readonly node?: readonly string[];
+  /** Nobody but root can read it. */
+  readonly isSecret?: boolean;
 }
 
 /** The files below one root that tell the threshold. */
@@ -59,12 +64,14 @@ export type Tree = readonly Entry[];
 /** Puts a tree's entries below `root`; the function it returns takes them away again. */
 export function plant(tree: Tree, root: string): () => void {
   const paths = tree.map(({ path }) => Buffer.from(join(root, path), "latin1"));
-  tree.forEach(({ pieces, link }, at) => {
+  tree.forEach(({ pieces, link, node, isSecret }, at) => {
     const path = paths[at] as Buffer;
     mkdirSync(dirname(path.toString("latin1")), { recursive: true });
     if (pieces) writeFileSync(path, pieces.join(""), "latin1");
     else if (link !== undefined) symlinkSync(Buffer.from(link, "latin1"), path);
+    else if (node) execFileSync("mknod", [path.toString("latin1"), ...node]);
     else mkdirSync(path, { recursive: true });
+    if (isSecret) chmodSync(path, 0o700);
   });
   return () => {
     for (const path of paths) rmSync(path, { recursive: true, force: true });
@@ -74,9 +81,15 @@ export function plant(tree: Tree, root: string): () => void {
 /** A tree for people to read, every byte that is not printable escaped; long pieces are cut. */
 export function show(tree: Tree): string {
   return tree
-    .map(({ path, pieces, link }) => {
-      const what = pieces ? pieces.map((piece) => `\n    ${quote(piece)}`).join("") : link ? ` -> ${quote(link)}` : "/";
-      return `  ${quote(path)}${what}`;
+    .map(({ path, pieces, link, node, isSecret }) => {
+      const what = pieces
+        ? pieces.map((piece) => `\n    ${quote(piece)}`).join("")
+        : link
+          ? ` -> ${quote(link)}`
+          : node
+            ? ` (mknod ${node.join(" ")})`
+            : "/";
+      return `  ${quote(path)}${isSecret ? " (secret)" : ""}${what}`;
     })
     .join("\n");
 }

@@ -86,7 +86,7 @@ test("says what is wrong with it", () => {
     ["web:users:x", /there is no group "users:x" in/],
     ["-1", /-1 is not an id from 0 to 2147483647/],
     ["web:2147483648", /2147483648 is not an id from 0 to 2147483647/],
-    ["bad", /user "bad" has an impossible id: 4294967296/],
+    ["bad", /\/etc\/passwd or \/etc\/group has an invalid id for user "bad"/],
   ];
   for (const [spec, sentence] of sentences) assert.throws(() => resolveUser(spec, root), sentence);
 });

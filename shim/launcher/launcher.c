@@ -28,6 +28,7 @@
 int decimal(const char *text, int most); /* satisfied.c has these two */
 bool is_satisfied(int wanted);
 
+#define SETTING "net.ipv4.ip_unprivileged_port_start=%d"
 /* Exit statuses: sysexits.h and the shell's. status.ts has the helper's. */
 enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
@@ -43,8 +44,7 @@ struct request {
 	bool can_prompt;         /* one at a time does */
 };
 
-/* The helper's reply, as reply.ts writes it. */
-enum { START = 1, REFUSED = 2, HAS_USER = 4, KEEPS_PORT = 8 };
+enum { START = 1, REFUSED = 2, HAS_USER = 4, KEEPS_PORT = 8 }; /* the helper's reply, as reply.ts writes it */
 struct reply {
 	uint32_t flags, uid, gid, count, groups[1024];
 	char home[4096];
@@ -64,7 +64,7 @@ static _Noreturn void become(char **command)
 	execvp(command[0], command);
 	int status = errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
 	for (char *at = command[0]; *at != '\0'; at++)
-		if ((unsigned char)*at < ' ' || *at == 127) *at = '?'; /* it must not control a terminal */
+		if (*at < ' ' || *at > '~') *at = '?'; /* it must not control a terminal */
 	err(status, "%s", command[0]);
 }
 
@@ -74,21 +74,22 @@ static bool is_set(const char *name)
 	return value != NULL && *value != '\0';
 }
 
-static int variable(const char *name, int unset, int most, bool *is_plain)
+static int variable(const char *name, int unset, int least, int most, bool *is_plain)
 {
 	int number = is_set(name) ? decimal(getenv(name), most) : unset;
-	*is_plain = *is_plain && (number >= 0 || !is_set(name));
+	*is_plain = *is_plain && (number >= least || !is_set(name));
 	return number;
 }
 
 /* Reads --FLAG=NUMBER or --FLAG NUMBER, and moves *WORDS on to the number; false: it is something else. */
-static bool is_number(const char *flag, char ***words, int *number, int most)
+static bool is_number(const char *flag, char ***words, int *number, int least, int most)
 {
 	size_t length = strlen(flag);
 	if (strncmp(**words, flag, length) != 0 || strchr("=", (**words)[length]) == NULL) return false;
-	const char *value = **words + length + 1;
-	if ((**words)[length] == '\0') value = (*words)[1] == NULL ? "" : *++*words;
-	return (*number = decimal(value, most)) >= 0;
+	bool is_next = (**words)[length] == '\0' && (*words)[1] != NULL;
+	*number = decimal(is_next ? (*words)[1] : (**words)[length] == '\0' ? "" : **words + length + 1, most);
+	*words += is_next && *number >= least;
+	return *number >= least;
 }
 
 static struct request read_request(int count, char **words)
@@ -96,17 +97,17 @@ static struct request read_request(int count, char **words)
 	struct request request = {.count = count, .words = words};
 	bool is_plain = !is_set("PORTSHIM_VIA") && !is_set("PORTSHIM_VERBOSE"), has_user = is_set("PORTSHIM_USER");
 	bool is_command = count > 0 && words[0][0] != '-', is_persist = is_command && strcmp(words[0], "persist") == 0;
-	bool is_dry = variable("PORTSHIM_DRY_RUN", 0, 1, &is_plain) == 1;
+	bool is_dry = variable("PORTSHIM_DRY_RUN", 0, 0, 1, &is_plain) == 1;
 	clock_gettime(CLOCK_REALTIME_COARSE, &request.started);
-	request.start = variable("PORTSHIM_START", -1, 1024, &is_plain);
-	request.timeout = variable("PORTSHIM_TIMEOUT", 120, 86400, &is_plain);
-	request.is_optional = variable("PORTSHIM_OPTIONAL", 0, 1, &is_plain) == 1;
-	variable("PORTSHIM_QUIET", 0, 1, &is_plain);
+	request.start = variable("PORTSHIM_START", -1, 0, 1024, &is_plain);
+	request.timeout = variable("PORTSHIM_TIMEOUT", 120, 1, 86400, &is_plain);
+	request.is_optional = variable("PORTSHIM_OPTIONAL", 0, 0, 1, &is_plain) == 1;
+	variable("PORTSHIM_QUIET", 0, 0, 1, &is_plain);
 	for (; *words != NULL && strcmp(*words, "--") != 0; words++) {
 		if (strcmp(*words, "--optional") == 0) {
 			request.is_optional = true;
-		} else if (strcmp(*words, "--quiet") != 0 && !is_number("--start", &words, &request.start, 1024) &&
-		           !is_number("--timeout", &words, &request.timeout, 86400)) {
+		} else if (strcmp(*words, "--quiet") != 0 && !is_number("--start", &words, &request.start, 0, 1024) &&
+		           !is_number("--timeout", &words, &request.timeout, 1, 86400)) {
 			is_plain = false;
 			has_user = has_user || strncmp(*words, "--user", 6) == 0;
 			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0 ||
@@ -118,7 +119,7 @@ static struct request read_request(int count, char **words)
 		request.command = words + 1;
 	request.can_prompt = !is_dry && (request.command != NULL || is_persist);
 	request.is_optional = request.is_optional && request.command != NULL && !has_user && !is_dry;
-	request.is_plain = is_plain && request.command != NULL && request.timeout > 0 && !has_user && !is_dry;
+	request.is_plain = is_plain && request.command != NULL && !has_user && !is_dry;
 	return request;
 }
 
@@ -239,10 +240,11 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 		for (int i = 4; i < sysconf(_SC_OPEN_MAX); i++) close(i);
 	execvp("node", words);
 	if (errno == ENOENT) execvp("nodejs", words);
+	int wanted = request->start < 0 ? 80 : request->start;
 	errx(UNAVAILABLE, "Node.js 20 or later is needed here, and cannot be started: %s\n"
 	     "Install it, or lower the threshold from outside:\n"
-	     "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80    (on the host, if its network is shared)\n"
-	     "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=80 …    (or docker, if not)", strerror(errno));
+	     "    sudo sysctl -w " SETTING "    (on the host, if its network is shared)\n"
+	     "    podman run --sysctl " SETTING " …    (or docker, if not)", strerror(errno), wanted, wanted);
 }
 
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
@@ -281,12 +283,13 @@ static void ask_helper(const struct request *request, struct reply *reply)
 	int status = -1, lock = request->can_prompt ? open_lock() : -1, waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
 	struct signals signals = hold_signals();
 	/* No longer than another's prompt can stay open: one that was stopped must not hold up everybody. */
-	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0)
+	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
-	if (was_refused(lock, request->started)) {
+	bool is_done = request->is_plain && is_satisfied(request->start);
+	if (!is_done && was_refused(lock, request->started)) {
 		warnx("permission was denied to another portshim, which asked the host just before");
 		status = NOPERM;
-	} else if (signals.stop == 0 && !(request->is_plain && is_satisfied(request->start))) {
+	} else if (!is_done && signals.stop == 0) {
 		status = run_helper(request, &signals, reply);
 	}
 	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) warn("cannot note the refusal");

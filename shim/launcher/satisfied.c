@@ -26,13 +26,13 @@ struct question {
 /* Returns the number, 0 to MOST, or -1 if the text is anything but that: "080", "+80", "", "80 # web". */
 int decimal(const char *text, int most)
 {
-	int number = 0;
+	long number = 0;
 	if (*text == '\0' || (*text == '0' && text[1] != '\0')) return -1;
 	for (; *text != '\0'; text++) {
-		if (*text < '0' || *text > '9' || number > (most - (*text - '0')) / 10) return -1;
 		number = number * 10 + (*text - '0');
+		if (*text < '0' || *text > '9' || number > most) return -1;
 	}
-	return number;
+	return (int)number;
 }
 
 static char *trimmed(char *text)
@@ -76,10 +76,7 @@ static int open_file(const struct question *question, const char *path, int flag
 	return (int)syscall(SYS_openat2, question->host, path, how, sizeof how);
 }
 
-static bool is_absent(void)
-{
-	return errno == ENOENT || errno == ENOTDIR || errno == EACCES; /* after any other error the helper has to look */
-}
+#define is_absent() (errno == ENOENT || errno == ENOTDIR || errno == EACCES) /* else the helper has to look */
 
 static bool is_harmless_file(struct question *question, const char *path, bool is_unmasked)
 {

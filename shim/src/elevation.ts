@@ -1,9 +1,9 @@
-import { BRIDGE_NAMES } from "./bridge.js";
+import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { bridgeFailed, PKEXEC, SUDO } from "./host.js";
+import { bridgeFailed, type Program } from "./host.js";
 import { printable } from "./text.js";
 
 /** Whether something can be done, and why or why not: the middle of a sentence. */
@@ -26,7 +26,7 @@ export interface Elevation {
   /** Whether the host has it, and what is changed there would be changed for us. */
   verdict(facts: Facts): Verdict;
   /** The host's command that runs `argv` as root. */
-  command(argv: readonly string[]): readonly string[];
+  command(facts: Facts, argv: readonly string[]): readonly string[];
   /**
    * Runs `argv` as root on the host; resolves with how it ended, which may be badly. A prompt stays open for `timeout`
    * milliseconds, or until `signal` aborts. `isMute` tells of an ending that it is none of the program's own.
@@ -47,15 +47,18 @@ export const pkexec: Elevation = {
   name: "pkexec",
   asksSomebody: true,
   verdict(facts) {
-    const may = onHostsValue(facts, PKEXEC);
+    const may = onHostsValue(facts, "pkexec");
     if (!may.usable) return may;
+    if (facts.host && "programs" in facts.host && facts.host.polkit === false) {
+      return no("polkit does not run on the host");
+    }
     return yes(
       facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
     );
   },
-  command: (argv) => [PKEXEC, ...argv],
+  command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, argv, timeout, isMute, signal) {
-    const ending = await runOnHost(facts, [PKEXEC, ...argv], timeout, signal);
+    const ending = await runOnHost(facts, this.command(facts, argv), timeout, signal);
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
@@ -75,12 +78,12 @@ export const sudo: Elevation = {
   name: "sudo",
   onlyNamed: true,
   verdict(facts) {
-    const may = onHostsValue(facts, SUDO);
+    const may = onHostsValue(facts, "sudo");
     return may.usable ? yes("sudo may let us without a password") : may;
   },
-  command: (argv) => [SUDO, "-n", ...argv],
+  command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   async run(facts, argv, timeout, _isMute, signal) {
-    const ending = await runOnHost(facts, [SUDO, "-n", ...argv], timeout, signal);
+    const ending = await runOnHost(facts, this.command(facts, argv), timeout, signal);
     // sudo's own no; else the program has failed.
     if (ending.status !== 0 && /^sudo:/m.test(ending.stderr)) throw new PortshimError("refused", answerOf(ending));
     return ending;
@@ -88,14 +91,18 @@ export const sudo: Elevation = {
 };
 
 /** Whether the host answers. */
-export function reach({ bridge, host }: Facts): Verdict {
-  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
+export function reach({ bridge, host, place }: Facts): Verdict {
+  if (!bridge) {
+    const reason = `there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`;
+    // Elsewhere it would not help without the session bus.
+    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
+  }
   if (!host) return no("there was no need to ask the host");
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
 /** Whether the host's own value is ours, and `program` there to set it. */
-function onHostsValue(facts: Facts, program: string): Verdict {
+function onHostsValue(facts: Facts, program: Program): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
   if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
@@ -104,10 +111,17 @@ function onHostsValue(facts: Facts, program: string): Verdict {
 }
 
 /** Which of these programs the host lacks; undefined: none. */
-export function lacks({ host }: Facts, ...programs: string[]): Verdict | undefined {
-  const there = host && "programs" in host ? host.programs : [];
-  const absent = programs.filter((program) => !there.includes(program));
+export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : {};
+  const absent = programs.filter((program) => there[program] === undefined);
   return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+/** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
+export function pathOf(program: Program, { host }: Facts): string {
+  const path = host && "programs" in host ? host.programs[program] : undefined;
+  if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
+  return path;
 }
 
 /**
@@ -141,8 +155,4 @@ function refusal(answer: string): string {
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
   return `not authorized by policy, or a wrong password (${answer})`;
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

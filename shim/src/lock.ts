@@ -34,9 +34,11 @@ export async function exclusively<T>(
   try {
     await take(lock, patience, signal);
     signal?.throwIfAborted();
+    const result = done();
+    if (result !== undefined) return result;
     const { size, mtimeMs } = fstatSync(lock);
     if (size > 0 && mtimeMs >= started) throw new PortshimError("refused-another");
-    return done() ?? (await work());
+    return await work();
   } catch (error) {
     const isRefusal = error instanceof PortshimError && error.isRefusal && error.code !== "refused-another";
     // The file's time is the refusal's.

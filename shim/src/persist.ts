@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { Ending } from "./child.js";
 import type { Call, Command } from "./command.js";
 import { DROP_IN, dropIn, isDropIn, MARK } from "./dropin.js";
-import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, yes } from "./elevation.js";
+import { answerOf, type Elevation, no, pkexec, reach, runOnHost, sudo, yes } from "./elevation.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
@@ -96,7 +96,7 @@ const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
-  command: (argv) => argv,
+  command: (_facts, argv) => argv,
   run: (facts, argv, timeout, _isMute, signal) => runOnHost(facts, argv, timeout, signal),
 };
 
@@ -133,7 +133,7 @@ async function run({ options, env, canBind, log, signal, print }: Call): Promise
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
   const ways = choose(facts, options, remedy);
   const shown = (way: Elevation) =>
-    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(argv), facts, way.asksSomebody)}`;
+    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, argv), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
     return STATUS.ok;
@@ -157,12 +157,16 @@ async function run({ options, env, canBind, log, signal, print }: Call): Promise
 }
 
 /** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
-export function hindrance({ place, network, host, threshold, afterRestart }: Facts): string | undefined {
+export function hindrance(facts: Facts): string | undefined {
+  const { place, network, threshold, afterRestart } = facts;
   if (place.hostRoot === undefined)
     return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
   if (network === "own" || isApart(place))
     return `this is ${place.what} with its own network, for which the host's value does not count`;
-  if (network === "unknown") return host && "problem" in host ? host.problem : "there is no way to the host";
+  if (network === "unknown") {
+    const { usable, reason } = reach(facts);
+    return usable ? "it is not known whether the network here is the host's" : reason;
+  }
   if (threshold === undefined) return `this kernel has no ${NAME}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
 }

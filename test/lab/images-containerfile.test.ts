@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -55,18 +56,17 @@ function npmCache(): ContextFile[] {
 
 /** The Debian packages that the Containerfile and build.sh fetch, from where the image's own came from. */
 async function aptRepository(): Promise<ContextFile[]> {
-  const cache = join(CACHE, "apt");
+  const read = async (paths: string) =>
+    (await lab.asUser(["podman", "run", "--rm", NODE_IMAGE, "sh", "-c", `cat ${paths}`])).stdout;
+  const sources = await read("/etc/apt/sources.list /etc/apt/sources.list.d/*.list");
+  // Of each of Debian's releases by itself: what lies there is all in the repository.
+  const cache = join(CACHE, "apt", createHash("sha256").update(sources).digest("hex").slice(0, 16));
   const archives = join(cache, "archives");
   for (const folder of [join(archives, "partial"), join(cache, "lists", "partial")]) {
     mkdirSync(folder, { recursive: true });
   }
-  for (const [name, paths] of [
-    ["sources.list", "/etc/apt/sources.list /etc/apt/sources.list.d/*.list"],
-    ["status", "/var/lib/dpkg/status"],
-  ] as const) {
-    const { stdout } = await lab.asUser(["podman", "run", "--rm", NODE_IMAGE, "sh", "-c", `cat ${paths}`]);
-    writeFileSync(join(cache, name), stdout);
-  }
+  writeFileSync(join(cache, "sources.list"), sources);
+  writeFileSync(join(cache, "status"), await read("/var/lib/dpkg/status"));
   const configuration = join(cache, "apt.conf");
   writeFileSync(
     configuration,
