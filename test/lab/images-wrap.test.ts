@@ -374,8 +374,6 @@ CMD ["node", "server.js"]
               /etc/sysctl.d/80-web.conf:2 asks for ports from 443
               /etc/sysctl.d/99-protect-links.conf: nothing about ports
               /usr/lib/sysctl.d/80-web.conf: does not count, because of /etc/sysctl.d/80-web.conf
-              /usr/lib/sysctl.d/99-protect-links.conf: does not count, because of /etc/sysctl.d/99-protect-links.conf
-              /etc/sysctl.conf: nothing about ports
 It starts without portshim. To have portshim in it: portshim-images wrap localhost/checked:1
 `,
   );
@@ -454,7 +452,7 @@ test("the socket's places are tried in turn, and an engine that is gone is none"
     [
       1,
       `portshim-images: no container engine answers (unix://${engine.socket}: connection refused; ` +
-        "unix:///run/podman/podman.sock: no such file or directory; " +
+        "unix:///run/podman/podman.sock: permission denied; " +
         "unix:///var/run/docker.sock: no such file or directory). Start podman's: systemctl --user start podman.socket\n",
     ],
   );
