@@ -1,5 +1,5 @@
 import { BRIDGE_NAMES } from "./bridge.js";
-import { type Ending, run } from "./child.js";
+import { type Conditions, type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -28,18 +28,19 @@ export interface Elevation {
   /** The host's command that runs `argv` as root. */
   command(argv: readonly string[]): readonly string[];
   /**
-   * Runs `argv` as root on the host; resolves with how it ended, which may be badly. A prompt stays open for `timeout`
-   * milliseconds, or until `signal` aborts. `isMute` tells of an ending that it is none of the program's own.
+   * Runs a job as root on the host; resolves with how it ended, which may be badly.
    *
-   * Throws PortshimError where it was not let, or the host could not be asked.
+   * Throws PortshimError if it was not let, or the host could not be asked.
    */
-  run(
-    facts: Facts,
-    argv: readonly string[],
-    timeout: number,
-    isMute: (ending: Ending) => boolean,
-    signal?: AbortSignal,
-  ): Promise<Ending>;
+  run(facts: Facts, job: Job): Promise<Ending>;
+}
+
+/** What root is asked to run. */
+export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** It has to say something, however it ends. */
+  readonly argv: readonly string[];
+  /** It worked, as is seen without an answer. */
+  readonly isDone: () => boolean;
 }
 
 /** Through polkit, which may open one password prompt. */
@@ -54,19 +55,12 @@ export const pkexec: Elevation = {
     );
   },
   command: (argv) => [PKEXEC, ...argv],
-  async run(facts, argv, timeout, isMute, signal) {
-    const ending = await runOnHost(facts, [PKEXEC, ...argv], timeout, signal);
+  async run(facts, job) {
+    const ending = await runOnHost(facts, pkexec.command(job.argv), job);
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
-    // flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies.
-    if (facts.bridge?.path !== undefined && ending.status <= 1 && isMute(ending)) {
-      throw new PortshimError(
-        "bridge-failed",
-        `${facts.bridge.name} ended without an answer: the session bus went away`,
-      );
-    }
-    return ending;
+    return answered(facts, job, ending);
   },
 };
 
@@ -79,8 +73,8 @@ export const sudo: Elevation = {
     return may.usable ? yes("sudo may let us without a password") : may;
   },
   command: (argv) => [SUDO, "-n", ...argv],
-  async run(facts, argv, timeout, _isMute, signal) {
-    const ending = await runOnHost(facts, [SUDO, "-n", ...argv], timeout, signal);
+  async run(facts, job) {
+    const ending = await runOnHost(facts, sudo.command(job.argv), job);
     // sudo's own no; else the program has failed.
     if (ending.status !== 0 && /^sudo:/m.test(ending.stderr)) throw new PortshimError("refused", answerOf(ending));
     return ending;
@@ -111,23 +105,29 @@ export function lacks({ host }: Facts, ...programs: string[]): Verdict | undefin
 }
 
 /**
- * Runs a command on the host, as whoever the bridge belongs to, for `timeout` milliseconds at most.
+ * Runs a command on the host, as whoever the bridge belongs to.
  *
  * Throws PortshimError `timed-out`, `bridge-failed`.
  */
 export async function runOnHost(
   facts: Facts,
   argv: readonly string[],
-  timeout: number,
-  signal?: AbortSignal,
+  { timeout, signal, input }: Pick<Conditions, "input" | "signal" | "timeout">,
 ): Promise<Ending> {
   const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
   const dieWithUs = bridge.path !== undefined;
-  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity, dieWithUs });
+  const ending = await run(bridge.command(argv), { timeout, signal, input, identity: bridge.identity, dieWithUs });
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;
+}
+
+/** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
+function answered({ bridge }: Facts, { isDone }: Job, ending: Ending): Ending {
+  const isMute = ending.status <= 1 && ending.stdout + ending.stderr === "";
+  if (bridge?.path === undefined || !isMute || isDone()) return ending;
+  throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
 }
 
 /** What it said to that, as the middle of a sentence. */

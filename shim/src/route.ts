@@ -1,5 +1,4 @@
 import { writeFileSync } from "node:fs";
-import type { Ending } from "./child.js";
 import type { RouteName } from "./contract.js";
 import * as elevation from "./elevation.js";
 import { answerOf, type Elevation, lacks, no, reach, runOnHost, type Verdict, yes } from "./elevation.js";
@@ -7,7 +6,7 @@ import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { NSENTER, PODMAN, SYSCTL } from "./host.js";
 import { printable } from "./text.js";
-import { FILE, liveThreshold, NAME } from "./threshold.js";
+import { FILE, isSatisfied, liveThreshold, NAME } from "./threshold.js";
 
 /** One way to let the server have its port. */
 export interface Route {
@@ -78,7 +77,7 @@ const nsenter: Route = {
   async attempt(facts, value, timeout, signal) {
     const inode = checked(facts.networkNamespace ?? -1);
     const script = [PODMAN, "unshare", "/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value)];
-    const ending = await runOnHost(facts, script, timeout, signal);
+    const ending = await runOnHost(facts, script, { timeout, signal });
     if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
   },
 };
@@ -98,9 +97,8 @@ function bySysctl(elevation: Elevation, what: string): Route {
     },
     asRoot: (facts, value) => elevation.command(sysctl(facts, value)),
     async attempt(facts, value, timeout, signal) {
-      // sysctl(8) is never silent, neither when it sets a value nor when it cannot.
-      const isMute = ({ stdout, stderr }: Ending) => stdout + stderr === "" && (liveThreshold() ?? 0) > value;
-      const ending = await elevation.run(facts, sysctl(facts, value), timeout, isMute, signal);
+      const isDone = () => isSatisfied(liveThreshold(), value);
+      const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
       if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
     },
   };
@@ -116,7 +114,8 @@ function sysctlPath({ host }: Facts): string | undefined {
   return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));
 }
 
-function sysctl(facts: Facts, value: number): string[] {
+/** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
+export function sysctl(facts: Facts, value: number): string[] {
   return [sysctlPath(facts) ?? SYSCTL[0], "-w", `${NAME}=${checked(value)}`];
 }
 
