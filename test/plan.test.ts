@@ -55,8 +55,30 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     [],
     { nsenter: /own network/, pkexec: /not known/ },
   ],
-  ["a host without pkexec", inToolbox({ host: has("/usr/sbin/sysctl") }), [], { pkexec: /no \/usr\/bin\/pkexec/ }],
-  ["a host without sysctl", inToolbox({ host: has("/usr/bin/pkexec") }), [], { pkexec: /no sysctl program/ }],
+  [
+    "a host without pkexec and run0",
+    inToolbox({ host: has("/usr/sbin/sysctl") }),
+    [],
+    { pkexec: /no \/usr\/bin\/pkexec$/, run0: /no \/usr\/bin\/pkexec and no \/usr\/bin\/run0$/ },
+  ],
+  [
+    "a host with run0 alone",
+    inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0") }),
+    ["run0"],
+    { pkexec: /no \/usr\/bin\/pkexec$/, run0: /through flatpak-spawn/ },
+  ],
+  [
+    "a host with both makes one prompt",
+    inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0", "/usr/bin/pkexec") }),
+    ["pkexec"],
+    { run0: /only where the host has no pkexec, or --via names it/ },
+  ],
+  [
+    "a host without sysctl",
+    inToolbox({ host: has("/usr/bin/pkexec") }),
+    [],
+    { pkexec: /no sysctl program/, run0: /no sysctl program/ },
+  ],
   ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
 ];
 for (const [name, facts, usable, reasons] of cases) {
@@ -65,7 +87,7 @@ for (const [name, facts, usable, reasons] of cases) {
     assert.not(satisfied);
     assert.equal(
       steps.map(({ route }) => route.name),
-      ["write", "capability", "nsenter", "pkexec"],
+      ["write", "capability", "nsenter", "pkexec", "run0"],
     );
     assert.equal(
       steps.filter((step) => step.usable).map(({ route }) => route.name),
@@ -93,13 +115,18 @@ test("--via limits, orders and repeats nothing", () => {
   const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
   assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
   assert.equal(names(["sudo"]), ["sudo"]);
+  const both = inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0", "/usr/bin/pkexec") });
+  assert.ok(plan(both, ["run0"]).steps[0]?.usable);
 });
 
 test("what runs as root is a constant and a checked integer", () => {
   const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
-  const commands = plan(inToolbox(), ["pkexec", "sudo"]).steps.map(({ route }) => route.asRoot(inToolbox(), 80));
+  const commands = plan(inToolbox(), ["pkexec", "run0", "sudo"]).steps.map(({ route }) =>
+    route.asRoot(inToolbox(), 80),
+  );
   assert.equal(commands, [
     ["/usr/bin/pkexec", ...sysctl],
+    ["/usr/bin/run0", "--background=", ...sysctl],
     ["/usr/bin/sudo", "-n", ...sysctl],
   ]);
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
@@ -119,6 +146,7 @@ no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
 no   capability: we may not bind the port as we are
 no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
+no   run0: the host has no /usr/bin/run0
 no   sudo: only where --via=sudo names it
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,

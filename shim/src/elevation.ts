@@ -3,7 +3,7 @@ import { type Conditions, type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { bridgeFailed, PKEXEC, SUDO } from "./host.js";
+import { bridgeFailed, PKEXEC, RUN0, SUDO } from "./host.js";
 import { printable } from "./text.js";
 
 /** Whether something can be done, and why or why not: the middle of a sentence. */
@@ -23,8 +23,8 @@ export interface Elevation {
   readonly asksSomebody?: boolean;
   /** Tried only where --via names it. */
   readonly onlyNamed?: boolean;
-  /** Whether the host has it, and what is changed there would be changed for us. */
-  verdict(facts: Facts): Verdict;
+  /** Whether the host has it, and what is changed there would be changed for us; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
   /** The host's command that runs `argv` as root. */
   command(argv: readonly string[]): readonly string[];
   /**
@@ -49,10 +49,7 @@ export const pkexec: Elevation = {
   asksSomebody: true,
   verdict(facts) {
     const may = onHostsValue(facts, PKEXEC);
-    if (!may.usable) return may;
-    return yes(
-      facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
-    );
+    return may.usable ? asking(facts) : may;
   },
   command: (argv) => [PKEXEC, ...argv],
   async run(facts, job) {
@@ -61,6 +58,25 @@ export const pkexec: Elevation = {
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
     return answered(facts, job, ending);
+  },
+};
+
+/** Through systemd (256 and later), which has polkit ask the same: where pkexec is not installed, or not wanted. */
+export const run0: Elevation = {
+  name: "run0",
+  asksSomebody: true,
+  verdict(facts, isNamed) {
+    const may = onHostsValue(facts);
+    if (!may.usable) return may;
+    if (lacks(facts, RUN0)) return lacks(facts, PKEXEC, RUN0) as Verdict;
+    if (!isNamed && !lacks(facts, PKEXEC)) return no("only where the host has no pkexec, or --via names it");
+    return asking(facts);
+  },
+  // It would colour a terminal's background.
+  command: (argv) => [RUN0, "--background=", ...argv],
+  async run(facts, job) {
+    const refused = /Interactive authentication required|Access denied/;
+    return answered(facts, job, await runOnHost(facts, run0.command(job.argv), { ...job, refused }));
   },
 };
 
@@ -73,12 +89,7 @@ export const sudo: Elevation = {
     return may.usable ? yes("sudo may let us without a password") : may;
   },
   command: (argv) => [SUDO, "-n", ...argv],
-  async run(facts, job) {
-    const ending = await runOnHost(facts, sudo.command(job.argv), job);
-    // sudo's own no; else the program has failed.
-    if (ending.status !== 0 && /^sudo:/m.test(ending.stderr)) throw new PortshimError("refused", answerOf(ending));
-    return ending;
-  },
+  run: (facts, job) => runOnHost(facts, sudo.command(job.argv), { ...job, refused: /^sudo:/m }),
 };
 
 /** Whether the host answers. */
@@ -88,13 +99,18 @@ export function reach({ bridge, host }: Facts): Verdict {
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
-/** Whether the host's own value is ours, and `program` there to set it. */
-function onHostsValue(facts: Facts, program: string): Verdict {
+/** Whether the host's own value is ours, and `programs` there to set it. */
+function onHostsValue(facts: Facts, ...programs: string[]): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
   if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
   if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
-  return lacks(facts, program) ?? yes("");
+  return lacks(facts, ...programs) ?? yes("");
+}
+
+/** Through what polkit is asked. */
+function asking({ bridge }: Facts): Verdict {
+  return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
 /** Which of these programs the host lacks; undefined: none. */
@@ -104,21 +120,29 @@ export function lacks({ host }: Facts, ...programs: string[]): Verdict | undefin
   return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
 }
 
+/** How a command is run on the host. */
+interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** What it writes to stderr, and fails, if it does not let us; else the program that it was to run has failed. */
+  readonly refused?: RegExp;
+}
+
 /**
  * Runs a command on the host, as whoever the bridge belongs to.
  *
- * Throws PortshimError `timed-out`, `bridge-failed`.
+ * Throws PortshimError `timed-out`, `refused`, `bridge-failed`.
  */
 export async function runOnHost(
   facts: Facts,
   argv: readonly string[],
-  { timeout, signal, input }: Pick<Conditions, "input" | "signal" | "timeout">,
+  { timeout, signal, input, refused }: OnHost,
 ): Promise<Ending> {
   const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
   const dieWithUs = bridge.path !== undefined;
   const ending = await run(bridge.command(argv), { timeout, signal, input, identity: bridge.identity, dieWithUs });
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
+  const isRefused = ending.status !== 0 && refused?.test(ending.stderr);
+  if (isRefused) throw new PortshimError("refused", refusal(answerOf(ending)));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;
 }
@@ -136,7 +160,10 @@ export function answerOf({ stderr, status }: Ending): string {
 }
 
 function refusal(answer: string): string {
-  if (/textual authentication agent/.test(answer)) {
+  if (/^sudo:/.test(answer)) return answer;
+  // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
+  const hasAsked = /Access denied/.test(answer);
+  if (!hasAsked && /textual authentication agent|Interactive authentication required/.test(answer)) {
     return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;

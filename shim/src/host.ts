@@ -17,13 +17,14 @@ export interface NoHost {
 
 /** Where hosts keep what a route may need; a bridge's PATH may lack any of it. */
 export const PKEXEC = "/usr/bin/pkexec";
+export const RUN0 = "/usr/bin/run0";
 export const SUDO = "/usr/bin/sudo";
 export const PODMAN = "/usr/bin/podman";
 export const NSENTER = "/usr/bin/nsenter";
 /** sysctl(8): the first that is there is used. */
 export const SYSCTL = ["/usr/sbin/sysctl", "/sbin/sysctl", "/usr/bin/sysctl"] as const;
 
-const PROGRAMS: readonly string[] = [PKEXEC, SUDO, PODMAN, NSENTER, ...SYSCTL];
+const PROGRAMS: readonly string[] = [PKEXEC, RUN0, SUDO, PODMAN, NSENTER, ...SYSCTL];
 
 const NAMESPACE = "/proc/self/ns/net";
 

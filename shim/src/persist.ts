@@ -2,7 +2,7 @@ import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, rea
 import { basename, dirname, join } from "node:path";
 import type { Call, Command } from "./command.js";
 import { assignment, DROP_IN, dropIn, isDropIn } from "./dropin.js";
-import { answerOf, type Elevation, no, pkexec, runOnHost, sudo, yes } from "./elevation.js";
+import { answerOf, type Elevation, no, pkexec, run0, runOnHost, sudo, yes } from "./elevation.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
@@ -68,7 +68,7 @@ const asWeAre: Elevation = {
   run: (facts, job) => runOnHost(facts, asWeAre.command(job.argv), job),
 };
 
-const WAYS: readonly Elevation[] = [asWeAre, pkexec, sudo];
+const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
 async function run(call: Call): Promise<number> {
   const { options, env, canBind, log, signal, print } = call;
@@ -247,7 +247,7 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
 
 /** At least one. Throws PortshimError `no-persist`. */
 function choose(facts: Facts, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
-  const verdicts = named(WAYS, via).map((way) => ({ way, ...way.verdict(facts) }));
+  const verdicts = named(WAYS, via).map((way) => ({ way, ...way.verdict(facts, via !== undefined) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");

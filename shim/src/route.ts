@@ -19,7 +19,8 @@ export interface Route {
   readonly leavesThreshold?: boolean;
   /** May open a prompt, so only one portshim at a time takes it. */
   readonly asksSomebody?: boolean;
-  verdict(facts: Facts): Verdict;
+  /** Whether it can work here; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
   /** What will run on the host as root; undefined: nothing will. */
   asRoot(facts: Facts, value: number): readonly string[] | undefined;
   /**
@@ -90,9 +91,9 @@ function bySysctl(elevation: Elevation, what: string): Route {
     what,
     asksSomebody,
     onlyNamed,
-    verdict(facts) {
-      const may = elevation.verdict(facts);
-      if (!may.usable || sysctlPath(facts)) return may;
+    verdict(facts, isNamed) {
+      if (facts.network !== "hosts" || !reach(facts).usable || sysctlPath(facts))
+        return elevation.verdict(facts, isNamed);
       return no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
     },
     asRoot: (facts, value) => elevation.command(sysctl(facts, value)),
@@ -105,10 +106,11 @@ function bySysctl(elevation: Elevation, what: string): Route {
 }
 
 const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
+const run0 = bySysctl(elevation.run0, "the same where the host has no pkexec");
 const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
 
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
-export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
+export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
 
 function sysctlPath({ host }: Facts): string | undefined {
   return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));

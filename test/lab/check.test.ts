@@ -57,6 +57,7 @@ const ROUTES = `
   ✗ capability  we may not bind the port as we are
   ✗ nsenter     only for a container with its own network
   ✓ pkexec      the host can be asked through flatpak-spawn
+  ✗ run0        the host has no /usr/bin/run0
   ✗ sudo        only where --via=sudo names it
 `;
 

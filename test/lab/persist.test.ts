@@ -3,6 +3,7 @@ import { suite } from "../suite.js";
 import { setPassword, startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
+import { fakeRun0, removeRun0 } from "./run0.js";
 
 const test = suite("portshim persist", "lab", "nodes");
 
@@ -395,9 +396,22 @@ test("--via=sudo, where it asks for no password", async () => {
   assert.equal([fallback.status, await lab.threshold(), await written()], [0, 1024, ""], fallback.stderr);
   const none = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_VIA: "nsenter" } });
   assert.is(none.status, 69);
-  assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, sudo\n");
+  assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, run0, sudo\n");
   const here = await persist("--via=write");
   assert.match(here.stderr, "cannot be changed: we are not root on the host\n");
+});
+
+test("on a host that has run0 and no pkexec", async () => {
+  const before = (await lab.prompts()).length;
+  await fakeRun0(lab);
+  const run = await persist();
+  const filed = await written();
+  const removed = await persist("--remove");
+  await removeRun0(lab);
+  assert.equal([run.status, filed, removed.status, await written()], [0, text(80), 0, ""], run.stderr);
+  assert.match(run.stderr, `\n    /usr/bin/run0 --background= /bin/sh -c 'umask 022; tee ${FILE} | sysctl -p -'\n`);
+  assert.equal((await lab.prompts()).slice(before), [WRITE, REMOVE]);
+  assert.is(await lab.threshold(), 1024);
 });
 
 test("elsewhere: the reason", async () => {
