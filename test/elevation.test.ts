@@ -42,6 +42,12 @@ for (const [name, script, code, sentence] of [
     "refused",
     /: not authorized by policy, or a wrong password \(.*Access denied\)$/,
   ],
+  [
+    "nobody answers",
+    `echo ${START} Connection timed out >&2; exit 1`,
+    "refused",
+    /: nobody answered the password prompt in the time that systemd gives \(.*Connection timed out\)$/,
+  ],
   ["a bus that dies", "exit 1", "bridge-failed", /the session bus went away$/],
 ] as const) {
   test(`run0: ${name}`, async () => {

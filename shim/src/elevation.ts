@@ -75,7 +75,7 @@ export const run0: Elevation = {
   // It would colour a terminal's background.
   command: (argv) => [RUN0, "--background=", ...argv],
   async run(facts, job) {
-    const refused = /Interactive authentication required|Access denied/;
+    const refused = /Interactive authentication required|Access denied|timed out/;
     return answered(facts, job, await runOnHost(facts, run0.command(job.argv), { ...job, refused }));
   },
 };
@@ -161,6 +161,8 @@ export function answerOf({ stderr, status }: Ending): string {
 
 function refusal(answer: string): string {
   if (/^sudo:/.test(answer)) return answer;
+  // systemd waits 25 seconds for polkit, whatever run0 is told.
+  if (/timed out/.test(answer)) return `nobody answered the password prompt in the time that systemd gives (${answer})`;
   // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
   const hasAsked = /Access denied/.test(answer);
   if (!hasAsked && /textual authentication agent|Interactive authentication required/.test(answer)) {
