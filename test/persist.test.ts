@@ -67,10 +67,14 @@ test("whatever root is asked to run is one plain command, and polkit's prompt sh
         `/bin/sh -c umask 022; tee ${FILE} | sysctl -p -`,
         `/bin/sh -c umask 022; tee ${FILE}`,
         `/usr/sbin/sysctl -w ${NAME}=1000`,
-        `/bin/sh -c rm -f ${FILE} && sysctl -p -`,
+        `/bin/sh -c rm -f ${FILE} || exit; sysctl -p -`,
       ],
     );
-    for (const work of works) assert.ok((work?.argv.join(" ").length ?? 999) <= SHOWN, work?.argv.join(" "));
+    for (const work of works) {
+      const shown = work?.argv.join(" ") ?? "";
+      // MATE's agent shows nothing of a text with these.
+      assert.ok(shown.length <= SHOWN && !/[&<>]/.test(shown), shown);
+    }
   });
 });
 

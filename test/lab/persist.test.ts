@@ -18,7 +18,7 @@ ${NAME} = ${value}
 `;
 /** The host's command, as polkit is asked about it and would show it. */
 const WRITE = `/bin/sh -c umask 022; tee ${FILE} | sysctl -p -`;
-const REMOVE = `/bin/sh -c rm -f ${FILE} && sysctl -p -`;
+const REMOVE = `/bin/sh -c rm -f ${FILE} || exit; sysctl -p -`;
 const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${NAME}=80\n`;
 
 let lab: Lab;
@@ -612,7 +612,7 @@ test("what is no port does not get near root", async () => {
 test("of all that root was asked here, polkit's prompt shows every word: 80 characters", async () => {
   const prompts = await lab.prompts();
   assert.ok(prompts.includes(WRITE) && prompts.includes(REMOVE));
-  for (const prompt of prompts) assert.ok(prompt.length <= 80, prompt);
+  for (const prompt of prompts) assert.ok(prompt.length <= 80 && !/[&<>]/.test(prompt), prompt);
 });
 
 test.run();
