@@ -15,21 +15,36 @@ const TOOLBOX: Place = {
 };
 const FEDORA = "/usr/bin/flatpak-spawn";
 const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-const EMPTY = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
-const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env"];
+const PATH = "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const EMPTY = ["/usr/bin/env", "-i", PATH];
+const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${PATH}`];
 
 const bridges: [path: string, options: string[]][] = [
   [FEDORA, FLATPAK],
   [DEBIAN, FLATPAK],
-  ["/usr/bin/distrobox-host-exec", EMPTY],
   ["/usr/bin/host-spawn", ["--no-pty", ...EMPTY]],
 ];
 for (const [path, options] of bridges) {
-  test(`${path} runs the host's command with an empty environment`, () => {
+  test(`${path} runs the host's command with nothing but PATH in its environment`, () => {
     const bridge = findBridge(TOOLBOX, {}, (candidate) => candidate === path);
     assert.equal(bridge?.command(["/usr/bin/true", "x"]), [path, ...options, "/usr/bin/true", "x"]);
   });
 }
+
+test("where it is found: at its own places, else on PATH, where that is absolute", () => {
+  const find = (PATH: string, ...there: string[]) =>
+    findBridge(TOOLBOX, { PATH }, (candidate) => there.includes(candidate))?.path;
+  const mine = "/home/me/bin/host-spawn";
+  assert.is(find("/usr/bin:/home/me/bin", mine), mine);
+  assert.is(find("/home/me/bin", mine, "/usr/bin/host-spawn"), "/usr/bin/host-spawn");
+  assert.is(find("/home/me/bin", mine, DEBIAN), DEBIAN);
+  assert.is(find(".::bin", "host-spawn", "./host-spawn", "bin/host-spawn", "/host-spawn"), undefined);
+});
+
+test("distrobox-host-exec, which may download a program and install it, is never called", () => {
+  const find = (candidate: string) => candidate.endsWith("/distrobox-host-exec");
+  assert.is(findBridge({ ...TOOLBOX, name: "distrobox" }, { PATH: "/usr/bin" }, find), undefined);
+});
 
 test("where all are, flatpak-spawn on PATH is taken", () => {
   assert.is(findBridge(TOOLBOX, {}, () => true)?.path, FEDORA);

@@ -56,6 +56,8 @@ test("how long it lasts, by network and route", async () => {
   );
 });
 
+const PUBLISHING = "counts for publishing ports (-p) without root";
+
 for (const [name, facts, line] of [
   [
     "no bridge",
@@ -68,6 +70,17 @@ for (const [name, facts, line] of [
     "host          no [1mbus",
   ],
   ["the host itself", onHost(), "host          this machine"],
+  ["the host's network", inToolbox(), `on the host   the same value, which also ${PUBLISHING}`],
+  [
+    "the host's threshold beside the container's",
+    inPodman({ threshold: 0, network: "own", host: { networkNamespace: 1, programs: {}, threshold: 443 } }),
+    `on the host   443: ${PUBLISHING}, while the one here counts for binding them`,
+  ],
+  [
+    "a host's threshold that is not known",
+    inPodman({ network: "unknown", host: { problem: "no bus" } }),
+    `on the host   not known: ${PUBLISHING}, while the one here counts for binding them`,
+  ],
   [
     "a network of its own",
     inPodman({ network: "own" }),
@@ -109,6 +122,17 @@ for (const [name, facts, line] of [
     );
   });
 }
+
+test("the host's threshold for programs: ours, if the network is the host's", async () => {
+  const host = { networkNamespace: 1, programs: {}, threshold: 443 };
+  const values = [
+    inToolbox({ host }),
+    inPodman({ host, network: "own" }),
+    inPodman({ host: { problem: "no bus" }, network: "unknown" }),
+  ];
+  assert.equal(await Promise.all(values.map(async (facts) => (await found(facts)).hostThreshold)), [1024, 443, null]);
+  assert.not.match(await report(onHost()), "on the host ");
+});
 
 test("the report: a route that runs nothing as root", async () => {
   const text = await report(inPodman({ mayBind: true }));

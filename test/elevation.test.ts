@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import { run0 } from "../shim/lib/elevation.js";
 import type { PortshimError } from "../shim/lib/failure.js";
-import { inToolbox } from "./situation.js";
+import { has, inToolbox } from "./situation.js";
 import { suite } from "./suite.js";
 
 const test = suite("elevation");
@@ -9,7 +9,10 @@ const test = suite("elevation");
 /** Asks run0 in a toolbox whose host does `script` in its stead: a stand-in, with the words of systemd 257. */
 function ask(script: string) {
   const bridge = { name: "flatpak-spawn", path: "/bridge", identity: undefined };
-  const facts = inToolbox({ bridge: { ...bridge, command: (argv) => ["/bin/sh", "-c", script, ...argv] } });
+  const facts = inToolbox({
+    bridge: { ...bridge, command: (argv) => ["/bin/sh", "-c", script, ...argv] },
+    host: has({ run0: "/usr/bin/run0" }),
+  });
   const job = { argv: ["/bin/cat"], input: "text", timeout: 10_000, isDone: () => false };
   return run0.run(facts, job).catch(({ code, message }: PortshimError) => ({ code, message }));
 }

@@ -218,14 +218,18 @@ test("names of new images", () => {
 });
 
 test("names of wrapped images", () => {
-  const named = (reference: string) => shownReference(wrappedReference({ ...IMAGE, reference }));
+  const named = (reference: string, engine = PODMAN) =>
+    shownReference(wrappedReference({ ...IMAGE, reference }, engine));
   assert.is(named("web"), "localhost/web:latest-portshim");
   assert.is(named("docker.io/library/nginx:1.27"), "localhost/nginx:1.27-portshim");
   assert.is(named("registry.example:5000/web"), "localhost/web:latest-portshim");
   assert.is(named("web@sha256:0123"), "localhost/web:portshim");
+  // docker's people know no localhost/.
+  assert.is(named("web:1", DOCKER), "web:1-portshim");
+  assert.is(named("registry.example:5000/me/web:2", DOCKER), "web:2-portshim");
   for (const id of ["0123456789ab", "sha256:0123456789abcdef"]) {
     assert.is(
-      failure(() => wrappedReference({ ...IMAGE, reference: id })).message,
+      failure(() => wrappedReference({ ...IMAGE, reference: id }, PODMAN)).message,
       "an image given by its id has no name to go by: say one with -t NAME:TAG",
     );
   }

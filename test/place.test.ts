@@ -15,16 +15,21 @@ const INITIAL = "pid:[4026531836]";
 const OVERLAY = "300 200 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A\n";
 const DISK = "20 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n21 20 0:5 / /proc rw - proc proc rw\n";
 
+/** What a real distrobox 1.8 has: a toolbox's mark among it. */
+const HOST_EXEC = "/usr/bin/distrobox-host-exec";
+const DISTROBOX = { "/run/.toolboxenv": "", [CONTAINERENV]: "", [HOST_EXEC]: "" };
+const MOUNTED = `${OVERLAY}301 300 0:44 ${HOST_EXEC} ${HOST_EXEC} ro,relatime - btrfs /dev/vda3 rw\n`;
+
 type Files = Record<string, string>;
 const places: [name: string, files: Files, env: NodeJS.ProcessEnv, evidence: string][] = [
   ["flatpak", { "/.flatpak-info": "" }, {}, "/.flatpak-info"],
   ["toolbox", { "/run/.toolboxenv": "", [CONTAINERENV]: "" }, {}, "/run/.toolboxenv"],
-  [
-    "distrobox",
-    { [CONTAINERENV]: "", "/usr/bin/distrobox-host-exec": "" },
-    { CONTAINER_ID: "box" },
-    "CONTAINER_ID and /usr/bin/distrobox-host-exec",
-  ],
+  ["distrobox", { ...DISTROBOX, "/proc/self/mountinfo": MOUNTED }, {}, `${HOST_EXEC}, mounted`],
+  ["distrobox", DISTROBOX, { CONTAINER_ID: "box" }, `CONTAINER_ID and ${HOST_EXEC}`],
+  ["distrobox", DISTROBOX, { DISTROBOX_ENTER_PATH: "/x" }, `DISTROBOX_ENTER_PATH and ${HOST_EXEC}`],
+  // With the package distrobox in it.
+  ["toolbox", { ...DISTROBOX, "/proc/self/mountinfo": OVERLAY }, {}, "/run/.toolboxenv"],
+  ["toolbox", { "/run/.toolboxenv": "", [CONTAINERENV]: "" }, { CONTAINER_ID: "box" }, "/run/.toolboxenv"],
   ["kubernetes", {}, { KUBERNETES_SERVICE_HOST: "10.0.0.1" }, "KUBERNETES_SERVICE_HOST"],
   [
     "kubernetes",

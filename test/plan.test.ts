@@ -2,13 +2,12 @@ import * as assert from "uvu/assert";
 import type { Facts } from "../shim/lib/facts.js";
 import { plan } from "../shim/lib/plan.js";
 import * as report from "../shim/lib/report.js";
-import { inPodman, inToolbox, onHost } from "./situation.js";
+import { has, inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 
 const test = suite("plan");
 
-const NO_PROGRAMS = { networkNamespace: 4026531840, programs: [] as string[] };
-const has = (...programs: string[]) => ({ ...NO_PROGRAMS, programs });
+const [PKEXEC, RUN0, SYSCTL] = ["/usr/bin/pkexec", "/usr/bin/run0", "/usr/sbin/sysctl"];
 
 /** Per route in the plan's order whether it is usable, and a part of its reason. */
 const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
@@ -29,7 +28,13 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "no bridge",
     inToolbox({ bridge: undefined, host: undefined }),
     [],
-    { pkexec: /no flatpak-spawn, distrobox-host-exec or host-spawn here/ },
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package / },
+  ],
+  [
+    "no bridge in a container, where one would not help",
+    inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
+    [],
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked$/ },
   ],
   [
     "a host that does not answer",
@@ -45,9 +50,9 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
   ],
   [
     "a network of its own, and a host without podman",
-    inPodman({ network: "own", host: has("/usr/bin/nsenter") }),
+    inPodman({ network: "own", host: has({ nsenter: "/usr/bin/nsenter" }) }),
     [],
-    { nsenter: /no \/usr\/bin\/podman/ },
+    { nsenter: /the host has no podman$/ },
   ],
   [
     "a network nobody knows: no guess",
@@ -57,27 +62,39 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
   ],
   [
     "a host without pkexec and run0",
-    inToolbox({ host: has("/usr/sbin/sysctl") }),
+    inToolbox({ host: has({ sysctl: SYSCTL }) }),
     [],
-    { pkexec: /no \/usr\/bin\/pkexec$/, run0: /no \/usr\/bin\/pkexec and no \/usr\/bin\/run0$/ },
+    { pkexec: /the host has no pkexec$/, run0: /the host has no pkexec and no run0$/ },
   ],
   [
     "a host with run0 alone",
-    inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0") }),
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0 }) }),
     ["run0"],
-    { pkexec: /no \/usr\/bin\/pkexec$/, run0: /through flatpak-spawn/ },
+    { pkexec: /the host has no pkexec$/, run0: /through flatpak-spawn/ },
   ],
   [
     "a host with both makes one prompt",
-    inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0", "/usr/bin/pkexec") }),
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) }),
     ["pkexec"],
     { run0: /only where the host has no pkexec, or --via names it/ },
   ],
   [
-    "a host without sysctl",
-    inToolbox({ host: has("/usr/bin/pkexec") }),
+    "a host where polkit does not run: whatever would ask it",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, pkexec: PKEXEC }), polkit: false } }),
     [],
-    { pkexec: /no sysctl program/, run0: /no sysctl program/ },
+    { pkexec: /^polkit does not run on the host$/, run0: /^polkit does not run on the host$/ },
+  ],
+  [
+    "the same, with run0 alone",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, run0: RUN0 }), polkit: false } }),
+    [],
+    { run0: /^polkit does not run on the host$/ },
+  ],
+  [
+    "a host without sysctl",
+    inToolbox({ host: has({ pkexec: PKEXEC }) }),
+    [],
+    { pkexec: /the host has no sysctl$/, run0: /the host has no sysctl$/ },
   ],
   ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
 ];
@@ -115,15 +132,14 @@ test("--via limits, orders and repeats nothing", () => {
   const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
   assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
   assert.equal(names(["sudo"]), ["sudo"]);
-  const both = inToolbox({ host: has("/usr/sbin/sysctl", "/usr/bin/run0", "/usr/bin/pkexec") });
+  const both = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) });
   assert.ok(plan(both, ["run0"]).steps[0]?.usable);
 });
 
 test("what runs as root is a constant and a checked integer", () => {
   const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
-  const commands = plan(inToolbox(), ["pkexec", "run0", "sudo"]).steps.map(({ route }) =>
-    route.asRoot(inToolbox(), 80),
-  );
+  const facts = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC, sudo: "/usr/bin/sudo" }) });
+  const commands = plan(facts, ["pkexec", "run0", "sudo"]).steps.map(({ route }) => route.asRoot(facts, 80));
   assert.equal(commands, [
     ["/usr/bin/pkexec", ...sysctl],
     ["/usr/bin/run0", "--background=", ...sysctl],
@@ -132,6 +148,20 @@ test("what runs as root is a constant and a checked integer", () => {
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
     assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /is no number/);
   }
+});
+
+test("a host's programs are run by the path that it gave: NixOS", () => {
+  const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
+  const programs = { pkexec: `${wrappers}/pkexec`, run0: `${system}/run0`, sysctl: `${system}/sysctl` };
+  const facts = inToolbox({ host: has(programs) });
+  const sysctl = [`${system}/sysctl`, "-w", "net.ipv4.ip_unprivileged_port_start=80"];
+  assert.equal(
+    plan(facts, ["pkexec", "run0"]).steps.map(({ route }) => route.asRoot(facts, 80)),
+    [
+      [`${wrappers}/pkexec`, ...sysctl],
+      [`${system}/run0`, "--background=", ...sysctl],
+    ],
+  );
 });
 
 test("the plan as a person reads it", () => {
@@ -146,7 +176,7 @@ no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
 no   capability: we may not bind the port as we are
 no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
-no   run0: the host has no /usr/bin/run0
+no   run0: the host has no run0
 no   sudo: only where --via=sudo names it
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,

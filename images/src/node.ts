@@ -57,7 +57,8 @@ async function version(engine: Engine, image: Image, path: string): Promise<stri
       const ended = new Promise((resolve) => output.once("close", resolve).once("end", resolve));
       await container.start();
       await container.wait({ abortSignal: AbortSignal.any([engine.signal, AbortSignal.timeout(LONGEST_WAIT)]) });
-      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
+      // What it printed may come later than its end is told, and the stream's own end may never come.
+      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, LONGEST_DELAY).unref())]);
       return said.match(/v\d+\.\d+\.\d+/)?.[0];
     } catch (error) {
       if (engine.signal.aborted) throw error;
@@ -72,6 +73,9 @@ const LONGEST_ANSWER = 1000;
 
 /** A version takes milliseconds, the container around it perhaps a second. */
 const LONGEST_WAIT = 20_000;
+
+/** Milliseconds, on a machine that is busy. */
+const LONGEST_DELAY = 5000;
 
 /** The oldest major version that portshim runs on. */
 const OLDEST = 20;

@@ -22,8 +22,12 @@ export function parseReference(text: string, engine: Engine): Reference {
   if (!path.every((part) => /^[a-z0-9]+([._-]+[a-z0-9]+)*$/.test(part))) {
     throw new ImagesError("bad-usage", `"${printable(text)}" cannot be the name of an image: write NAME or NAME:TAG`);
   }
-  // As `podman build -t` does; its API would take a name without a registry for one of Docker Hub's.
-  return { name: isRegistry || engine.program === "docker" ? name : `localhost/${name}`, tag };
+  return { name: isRegistry ? name : local(name, engine), tag };
+}
+
+/** As `podman build -t` does; its API would take a name without a registry for one of Docker Hub's. docker has no localhost/. */
+function local(name: string, { program }: Engine): string {
+  return program === "docker" ? name : `localhost/${name}`;
 }
 
 /**
@@ -31,14 +35,14 @@ export function parseReference(text: string, engine: Engine): Reference {
  *
  * Throws ImagesError `bad-usage` where the image was given by its id.
  */
-export function wrappedReference({ reference, id }: Image): Reference {
+export function wrappedReference({ reference, id }: Image, engine: Engine): Reference {
   if (id.startsWith(reference.replace(/^sha256:/, ""))) {
     throw new ImagesError("bad-usage", "an image given by its id has no name to go by: say one with -t NAME:TAG");
   }
   const [named = "", digest] = reference.split("@");
   const [, base = "", tag] = named.match(/([^/:]+)(?::([^/:]+))?$/) ?? [];
   const old = tag ?? (digest === undefined ? "latest" : undefined);
-  return { name: `localhost/${base}`, tag: old === undefined ? "portshim" : `${old}-portshim` };
+  return { name: local(base, engine), tag: old === undefined ? "portshim" : `${old}-portshim` };
 }
 
 /** As it is written. */

@@ -40,7 +40,7 @@ async function run(call: Call): Promise<void> {
   }
   const launcher = launcherFile(image, "portshim");
   if (image.triggers.length > 0) throw isABase(shown);
-  const reference = wanted ?? wrappedReference(image);
+  const reference = wanted ?? wrappedReference(image, engine);
 
   const { entrypoint, notes, found } = await withFiles(engine, image, async (files) => {
     if (user !== undefined) await requireAccount(files, user, shown);

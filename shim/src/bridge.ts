@@ -1,11 +1,11 @@
 import { accessSync, constants } from "node:fs";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import type { Identity } from "./child.js";
 import { PortshimError } from "./failure.js";
 import type { Place } from "./place.js";
 import { printable } from "./text.js";
 
-/** A way to run a program on the host, from `/` and with an empty environment. */
+/** A way to run a program on the host, from `/` and with nothing but PATH in the environment. */
 export interface Bridge {
   readonly name: string;
   /** The bridge's program; undefined where commands run as they are. */
@@ -18,15 +18,29 @@ export interface Bridge {
 
 interface Kind {
   readonly name: string;
-  /** Where distributions put it, first match wins; not all of them are on PATH. */
+  /** Where distributions put it, first match wins, before PATH; not all of them are on PATH. */
   readonly paths: readonly string[];
   /** What goes between the bridge and the host's command. */
   readonly options: readonly string[];
 }
 
-/** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
-const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"];
+/** Where the host's programs are looked for, NixOS's wrappers first: directories that only root writes to. */
+export const HOST_PATH = [
+  "/run/wrappers/bin",
+  "/run/current-system/sw/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+] as const;
 
+/** All of the environment that the host's commands get. */
+export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
+
+/** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
+const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
+
+/** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [
   {
     name: "flatpak-spawn",
@@ -34,9 +48,8 @@ const BRIDGES: readonly Kind[] = [
     paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
     // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
     // is unknown to the host.
-    options: ["--host", "--watch-bus", "--directory=/", "--clear-env"],
+    options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${HOST_ENVIRONMENT}`],
   },
-  { name: "distrobox-host-exec", paths: ["/usr/bin/distrobox-host-exec"], options: EMPTY_ENVIRONMENT },
   {
     name: "host-spawn",
     paths: ["/usr/bin/host-spawn", "/usr/local/bin/host-spawn"],
@@ -46,6 +59,9 @@ const BRIDGES: readonly Kind[] = [
 
 /** All bridge programs there are, for a sentence that says what was looked for. */
 export const BRIDGE_NAMES: readonly string[] = BRIDGES.map(({ name }) => name);
+
+/** Which packages have one, for the same sentence. */
+export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu";
 
 /**
  * The bridge to use from `place`, or undefined where none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, one absolute path,
@@ -65,10 +81,16 @@ export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = is
   }
   if (place.isHost === "yes") return NONE;
   for (const { name, paths, options } of BRIDGES) {
-    const path = paths.find(executable);
+    const path = [...paths, ...onPath(name, env)].find(executable);
     if (path !== undefined) return bridge(name, path, options, identity);
   }
   return place.isHost === "maybe" ? NONE : undefined;
+}
+
+/** Where a program of this name would be found on PATH: in its absolute directories. */
+function onPath(name: string, { PATH = "" }: NodeJS.ProcessEnv): string[] {
+  const directories = PATH.split(":").filter((directory) => directory.startsWith("/"));
+  return directories.map((directory) => join(directory, name));
 }
 
 /** Commands run where we are, and so in our own network namespace. */

@@ -73,6 +73,7 @@ export function describe(findings: Findings, { good, bad, quiet }: Palette): str
     row("network", NETWORKS[network]),
     row("host", hostLine(bridge, hostProblem)),
     row("threshold", thresholdLine(threshold)),
+    ...(bridge?.path === null || threshold === null ? [] : [row("on the host", hostThresholdLine(findings))]),
     row(
       "wanted",
       `${wanted.value}, ${wanted.by ? `asked for by ${printable(wanted.by)}` : "because nothing asks for another"}`,
@@ -119,6 +120,12 @@ function thresholdLine(threshold: number | null): string {
   if (threshold === 0) return "0: ordinary users may bind every port";
   const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
   return `${threshold}${usual}: ordinary users may bind ports from ${threshold} up`;
+}
+
+function hostThresholdLine({ network, hostThreshold }: Findings): string {
+  const publishing = "counts for publishing ports (-p) without root";
+  if (network === "hosts") return `the same value, which also ${publishing}`;
+  return `${hostThreshold ?? "not known"}: ${publishing}, while the one here counts for binding them`;
 }
 
 function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Findings): string[] {

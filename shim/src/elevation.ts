@@ -1,9 +1,9 @@
-import { BRIDGE_NAMES } from "./bridge.js";
+import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "./bridge.js";
 import { type Conditions, type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { bridgeFailed, PKEXEC, RUN0, SUDO } from "./host.js";
+import { bridgeFailed, type Program } from "./host.js";
 import { printable } from "./text.js";
 
 /** Whether something can be done, and why or why not: the middle of a sentence. */
@@ -26,7 +26,7 @@ export interface Elevation {
   /** Whether the host has it, and what is changed there would be changed for us; `isNamed`: the person names it. */
   verdict(facts: Facts, isNamed: boolean): Verdict;
   /** The host's command that runs `argv` as root. */
-  command(argv: readonly string[]): readonly string[];
+  command(facts: Facts, argv: readonly string[]): readonly string[];
   /**
    * Runs a job as root on the host; resolves with how it ended, which may be badly.
    *
@@ -48,12 +48,12 @@ export const pkexec: Elevation = {
   name: "pkexec",
   asksSomebody: true,
   verdict(facts) {
-    const may = onHostsValue(facts, PKEXEC);
-    return may.usable ? asking(facts) : may;
+    const may = throughPolkit(facts);
+    return may.usable ? (lacks(facts, "pkexec") ?? may) : may;
   },
-  command: (argv) => [PKEXEC, ...argv],
+  command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
-    const ending = await runOnHost(facts, pkexec.command(job.argv), job);
+    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), job);
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
@@ -66,17 +66,16 @@ export const run0: Elevation = {
   name: "run0",
   asksSomebody: true,
   verdict(facts, isNamed) {
-    const may = onHostsValue(facts);
+    const may = throughPolkit(facts);
     if (!may.usable) return may;
-    if (lacks(facts, RUN0)) return lacks(facts, PKEXEC, RUN0) as Verdict;
-    if (!isNamed && !lacks(facts, PKEXEC)) return no("only where the host has no pkexec, or --via names it");
-    return asking(facts);
+    if (lacks(facts, "run0")) return lacks(facts, "pkexec", "run0") as Verdict;
+    return isNamed || lacks(facts, "pkexec") ? may : no("only where the host has no pkexec, or --via names it");
   },
   // It would colour a terminal's background.
-  command: (argv) => [RUN0, "--background=", ...argv],
+  command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
   async run(facts, job) {
     const refused = /Interactive authentication required|Access denied|timed out/;
-    return answered(facts, job, await runOnHost(facts, run0.command(job.argv), { ...job, refused }));
+    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, refused }));
   },
 };
 
@@ -85,39 +84,54 @@ export const sudo: Elevation = {
   name: "sudo",
   onlyNamed: true,
   verdict(facts) {
-    const may = onHostsValue(facts, SUDO);
-    return may.usable ? yes("sudo may let us without a password") : may;
+    const may = onHostsValue(facts);
+    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may let us without a password")) : may;
   },
-  command: (argv) => [SUDO, "-n", ...argv],
-  run: (facts, job) => runOnHost(facts, sudo.command(job.argv), { ...job, refused: /^sudo:/m }),
+  command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
+  run: (facts, job) => runOnHost(facts, sudo.command(facts, job.argv), { ...job, refused: /^sudo:/m }),
 };
 
 /** Whether the host answers. */
-export function reach({ bridge, host }: Facts): Verdict {
-  if (!bridge) return no(`there is no ${listed(BRIDGE_NAMES)} here, so the host cannot be asked`);
+export function reach({ bridge, host, place }: Facts): Verdict {
+  if (!bridge) {
+    const reason = `there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`;
+    // Elsewhere it would not help without the session bus.
+    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
+  }
   if (!host) return no("there was no need to ask the host");
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
-/** Whether the host's own value is ours, and `programs` there to set it. */
-function onHostsValue(facts: Facts, ...programs: string[]): Verdict {
+/** Whether the host's own value is ours. */
+function onHostsValue(facts: Facts): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
   if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
   if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
-  return lacks(facts, ...programs) ?? yes("");
+  return yes("");
 }
 
-/** Through what polkit is asked. */
-function asking({ bridge }: Facts): Verdict {
+/** Whether polkit can be asked for the host's own value, if that is ours. */
+function throughPolkit(facts: Facts): Verdict {
+  const may = onHostsValue(facts);
+  if (!may.usable) return may;
+  const { bridge, host } = facts;
+  if (host && "programs" in host && host.polkit === false) return no("polkit does not run on the host");
   return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
 /** Which of these programs the host lacks; undefined: none. */
-export function lacks({ host }: Facts, ...programs: string[]): Verdict | undefined {
-  const there = host && "programs" in host ? host.programs : [];
-  const absent = programs.filter((program) => !there.includes(program));
+export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : {};
+  const absent = programs.filter((program) => there[program] === undefined);
   return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+/** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
+export function pathOf(program: Program, { host }: Facts): string {
+  const path = host && "programs" in host ? host.programs[program] : undefined;
+  if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
+  return path;
 }
 
 /** How a command is run on the host. */
@@ -170,8 +184,4 @@ function refusal(answer: string): string {
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
   return `not authorized by policy, or a wrong password (${answer})`;
-}
-
-function listed(names: readonly string[]): string {
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }

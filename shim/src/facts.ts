@@ -72,7 +72,7 @@ export async function gather(request: Request): Promise<Facts> {
   const bridge = findBridge(where, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
-  const asking = (stuck || thorough) && bridge ? askHost(bridge, signal) : undefined;
+  const asking = (stuck || thorough) && bridge ? askHost(bridge, where, thorough, signal) : undefined;
   const declaredOnHost = hostsWord ?? declaredBy(where);
   const hostsRestart = atBoot(where);
   const host = await asking;

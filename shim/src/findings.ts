@@ -20,6 +20,8 @@ export interface Findings {
   readonly verdict: "nothing-to-do" | "possible" | "impossible";
   /** The threshold in force, 0–65535; null where this kernel has no such setting. */
   readonly threshold: number | null;
+  /** The host's, which counts for publishing ports without root, while ours counts for binding; null: not known. */
+  readonly hostThreshold: number | null;
   readonly wanted: {
     readonly value: number;
     readonly by: string | null;
@@ -85,6 +87,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     portshim: VERSION,
     verdict,
     threshold: threshold ?? null,
+    hostThreshold: (network === "hosts" ? threshold : hostsThreshold(facts.host)) ?? null,
     wanted: { value: wanted.value, by: wanted.by ?? null, fromFile: wanted.fromFile },
     place: { name: place.name, evidence: place.evidence },
     network,
@@ -109,6 +112,10 @@ function requests(where: Request["where"], resolution: Facts["declaredOnHost"]):
 
 function problemOf(host: Host | NoHost | undefined): string | null {
   return host && "problem" in host ? host.problem : null;
+}
+
+function hostsThreshold(host: Host | NoHost | undefined): number | undefined {
+  return host && "programs" in host ? host.threshold : undefined;
 }
 
 function routeOf({ route, usable, reason }: Step): Findings["routes"][number] {

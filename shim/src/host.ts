@@ -1,13 +1,25 @@
-import type { Bridge } from "./bridge.js";
+import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
+import type { Place } from "./place.js";
 import { printable } from "./text.js";
+import { FILE, LARGEST } from "./threshold.js";
+
+/** What a route may need of the host. */
+const PROGRAMS = ["pkexec", "run0", "sudo", "podman", "nsenter", "sysctl"] as const;
+
+/** A program of the host's. */
+export type Program = (typeof PROGRAMS)[number];
 
 /** What the host told us about itself. */
 export interface Host {
   /** Inode of the network namespace that the host's commands run in. */
   readonly networkNamespace: number;
-  /** Which of PROGRAMS the host has. */
-  readonly programs: readonly string[];
+  /** Where the host has its programs: each in one of HOST_PATH, which only root writes to. */
+  readonly programs: Partial<Readonly<Record<Program, string>>>;
+  /** Its threshold, 0–65535; undefined: not asked, or it has none. */
+  readonly threshold?: number | undefined;
+  /** Polkit runs there, or is started when somebody needs it; undefined: not asked, or not known. */
+  readonly polkit?: boolean | undefined;
 }
 
 /** The host could not be asked; `problem` is a sentence's middle that says why. */
@@ -15,65 +27,132 @@ export interface NoHost {
   readonly problem: string;
 }
 
-/** Where hosts keep what a route may need; a bridge's PATH may lack any of it. */
-export const PKEXEC = "/usr/bin/pkexec";
-export const RUN0 = "/usr/bin/run0";
-export const SUDO = "/usr/bin/sudo";
-export const PODMAN = "/usr/bin/podman";
-export const NSENTER = "/usr/bin/nsenter";
-/** sysctl(8): the first that is there is used. */
-export const SYSCTL = ["/usr/sbin/sysctl", "/sbin/sysctl", "/usr/bin/sysctl"] as const;
-
-const PROGRAMS: readonly string[] = [PKEXEC, RUN0, SUDO, PODMAN, NSENTER, ...SYSCTL];
-
 const NAMESPACE = "/proc/self/ns/net";
+
+/**
+ * What the host is asked: only /bin/sh has the same place everywhere (NixOS). The namespace comes last: an answer that was
+ * cut off has none.
+ */
+const question = (more: string) => `${HOST_ENVIRONMENT}
+for program in ${PROGRAMS.join(" ")}; do command -v $program; done
+${more}
+ls -Lid ${NAMESPACE}`;
+
+const BUS = "org.freedesktop.DBus";
+
+/**
+ * What only a person wants to know. The bus is asked for names alone, which starts nothing: one that nobody has is no
+ * trouble where it can be activated.
+ */
+const THOROUGH = `cat ${FILE} 2>/dev/null
+list() {
+	busctl --system --timeout=2 call ${BUS} /org/freedesktop/DBus ${BUS} $1 2>/dev/null ||
+	dbus-send --system --reply-timeout=2000 --print-reply --dest=${BUS} /org/freedesktop/DBus ${BUS}.$1 2>/dev/null
+}
+if [ ! -S /run/dbus/system_bus_socket ]; then echo polkit no
+elif names=$(list ListNames && list ListActivatableNames); then
+	case $names in *\\"org.freedesktop.PolicyKit1\\"*) echo polkit yes ;; *) echo polkit no ;; esac
+fi`;
 
 /** Milliseconds for a question that asks nobody for a password; measured at about 10 on an idle machine. */
 const PATIENCE = 10_000;
 
-/** Asks the host, in one round trip, for its network namespace and its programs. */
-export async function askHost(bridge: Bridge, signal?: AbortSignal): Promise<Host | NoHost> {
-  const question = ["/usr/bin/stat", "--dereference", "--format=%i %n", NAMESPACE, ...PROGRAMS];
-  const ending = await run(bridge.command(question), { timeout: PATIENCE, signal, identity: bridge.identity });
-  return read(ending, bridge);
+/** Asks the host, in one round trip, for its network namespace and its programs; thoroughly: for all of Host. */
+export async function askHost(
+  bridge: Bridge,
+  place: Place,
+  thorough: boolean,
+  signal?: AbortSignal,
+): Promise<Host | NoHost> {
+  const argv = bridge.command(["/bin/sh", "-c", question(thorough ? THOROUGH : "")]);
+  const ending = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
+  return read(ending, bridge, place);
 }
 
-function read(ending: Ending, bridge: Bridge): Host | NoHost {
-  // stat(1) exits 1 when one of its files is missing, and still tells of the others.
-  const inodes = new Map<string, number>();
-  for (const line of ending.stdout.split("\n")) {
-    const [, inode, path] = /^([1-9]\d{0,14}) (\/[\w./-]+)$/.exec(line) ?? [];
-    if (inode !== undefined && path !== undefined) inodes.set(path, Number(inode));
+/** The host's answer decides which file root runs there, so nothing counts but what was asked for, where we looked for it. */
+function read(ending: Ending, bridge: Bridge, place: Place): Host | NoHost {
+  const lines = ending.stdout.split("\n");
+  const inode = lines
+    .map((line) => /^([1-9]\d{0,14}) (\S+)$/.exec(line))
+    .find((match) => match?.[2] === NAMESPACE)?.[1];
+  if (inode === undefined) return { problem: problem(ending, bridge, place) };
+  const programs: Partial<Record<Program, string>> = {};
+  for (const program of PROGRAMS) {
+    const path = HOST_PATH.map((directory) => `${directory}/${program}`).find((candidate) => lines.includes(candidate));
+    if (path !== undefined) programs[program] = path;
   }
-  const networkNamespace = inodes.get(NAMESPACE);
-  if (networkNamespace === undefined) return { problem: problem(ending, bridge) };
-  return { networkNamespace, programs: PROGRAMS.filter((path) => inodes.has(path)) };
+  const threshold = lines.find((line) => /^\d{1,5}$/.test(line) && Number(line) <= LARGEST);
+  const polkit = ["yes", "no"].find((word) => lines.includes(`polkit ${word}`));
+  return {
+    networkNamespace: Number(inode),
+    programs,
+    ...(threshold && { threshold: Number(threshold) }),
+    ...(polkit && { polkit: polkit === "yes" }),
+  };
 }
 
-/** How a bus that cannot be used answers, and what mends it. */
-const BUS_TROUBLE: readonly (readonly [answer: RegExp, problem: string])[] = [
-  [
-    /Permission denied|AccessDenied|ServiceUnknown|not permitted|SELinux/i,
-    "the session bus refuses us; start the container with --security-opt label=disable",
-  ],
-  [
-    /connection is closed|closed the connection|EOF/i,
-    "the session bus is another user's; start as the user it belongs to",
-  ],
-  [
-    /autolaunch|Can't find bus|Could not connect|No such file/i,
-    "there is no session bus here; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
-  ],
+/** How a bus that cannot be used answers a bridge, and what mends it by place: root's containers have no session. */
+interface Trouble {
+  readonly answer: RegExp;
+  readonly problem: string;
+  /** In a rootless container that somebody starts. */
+  readonly container?: string;
+  /** In a toolbox and the like, which somebody enters. */
+  readonly entered?: string;
+}
+
+const BUS_TROUBLE: readonly Trouble[] = [
+  {
+    answer: /ServiceUnknown|not provided by any \.service|not activatable/i,
+    problem: "the host has no flatpak, whose session helper would run commands for us; install flatpak on the host",
+  },
+  {
+    answer: /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
+    problem: "the session bus refuses us",
+    container: "; start the container with --security-opt label=disable",
+    entered: "; start as the user it belongs to",
+  },
+  {
+    answer: /connection is closed|closed the connection|EOF|authentication failed/i,
+    problem: "the session bus is another user's; start as the user it belongs to",
+  },
+  {
+    answer:
+      /Can't find bus|autolaunch|dbus-launch|No such file|connection refused|determine address|invalid bus address/i,
+    problem: "there is no session bus here",
+    container:
+      "; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
+    entered: "; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
+  },
 ];
 
-function problem(ending: Ending, { name }: Bridge): string {
+function problem(ending: Ending, bridge: Bridge, place: Place): string {
+  const name = bridge.path === undefined ? "this machine" : bridge.name;
   if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = printable(ending.stderr) || `nothing, with status ${ending.status}`;
-  const [, known] = BUS_TROUBLE.find(([pattern]) => pattern.test(answer)) ?? [];
-  return known === undefined ? `${name} answered: ${answer}` : `${known} (${name} answered: ${answer})`;
+  const answer = `${name} answered: ${printable(ending.stderr) || `nothing, with status ${ending.status}`}`;
+  if (!bridgeFailed(ending) || NOT_STARTED.test(answer)) return answer;
+  const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
+  return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
 }
+
+function remedy({ container = "", entered = "" }: Trouble, { keeper, name }: Place): string {
+  if (keeper === "host") return entered;
+  return name === "rootless podman" ? container : "";
+}
+
+/** What flatpak's session helper says of a command that it could not start. */
+const NOT_STARTED = /Failed to start command|Failed to execute child process/;
+
+/** How flatpak-spawn's own errors begin, and those of host-spawn, which prints the words of Go's D-Bus library alone. */
+const OWN_ERRORS = new RegExp(
+  [
+    "^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch",
+    '^(dbus: |(dial|read|write) unix |EOF$|exec: "dbus-launch"|The name |Sender is not authorized|child process did not)',
+  ].join("|"),
+  "m",
+);
 
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
 export function bridgeFailed(ending: Ending): boolean {
-  return /^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch/m.test(ending.stderr);
+  return OWN_ERRORS.test(ending.stderr);
 }

@@ -1,8 +1,9 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { HOST_ENVIRONMENT } from "./bridge.js";
 import type { Call, Command } from "./command.js";
 import { assignment, DROP_IN, dropIn, isDropIn } from "./dropin.js";
-import { answerOf, type Elevation, no, pkexec, run0, runOnHost, sudo, yes } from "./elevation.js";
+import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "./elevation.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
@@ -29,8 +30,11 @@ Works on the host itself, in a toolbox and in a distrobox.`,
 /** What is done on the host as root. Between us and root there are only constants and one checked integer. */
 interface Work {
   readonly kind: "write" | "apply" | "remove";
-  /** One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for. */
-  readonly argv: readonly string[];
+  /**
+   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
+   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   */
+  readonly argv: () => readonly string[];
   /** What the command reads from its stdin. */
   readonly input?: string;
   /** The threshold that is to be set. */
@@ -65,8 +69,8 @@ const asWeAre: Elevation = {
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
   // After a plain su, PATH is that of whoever called it.
-  command: (argv) => ["/usr/bin/env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", ...argv],
-  run: (facts, job) => runOnHost(facts, asWeAre.command(job.argv), job),
+  command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
+  run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
 
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
@@ -101,9 +105,9 @@ async function run(call: Call): Promise<number> {
   }
   if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
-  const ways = choose(facts, options, remedy);
+  const ways = choose(facts, work, options, remedy);
   const shown = (way: Elevation) =>
-    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(work.argv), facts, way.asksSomebody)}`;
+    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
     return STATUS.ok;
@@ -135,12 +139,16 @@ function noFolder(): PortshimError {
 }
 
 /** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
-export function hindrance({ place, network, host, threshold, afterRestart }: Facts): string | undefined {
+export function hindrance(facts: Facts): string | undefined {
+  const { place, network, threshold, afterRestart } = facts;
   if (place.hostRoot === undefined)
     return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
   if (network === "own" || isApart(place))
     return `this is ${place.what} with its own network, for which the host's value does not count`;
-  if (network === "unknown") return host && "problem" in host ? host.problem : "there is no way to the host";
+  if (network === "unknown") {
+    const { usable, reason } = reach(facts);
+    return usable ? "it is not known whether the network here is the host's" : reason;
+  }
   if (threshold === undefined) return `this kernel has no ${NAME}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
 }
@@ -194,17 +202,17 @@ function isForeign(root: string): boolean {
  */
 export function keeping(facts: Facts, root: string): Work {
   const { value } = facts.wanted;
-  if (keeper(facts)) return { kind: "apply", argv: sysctl(facts, value), value, text: current(root) };
+  if (keeper(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
   const text = dropIn(checked(value));
   const script = isSatisfied(facts.threshold, value) ? WRITE : WRITE_AND_SET;
-  return { kind: "write", argv: ["/bin/sh", "-c", script], input: text, value, text };
+  return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
 }
 
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
 export function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
-  const argv = ["/bin/sh", "-c", REMOVE_AND_SET];
+  const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
   return { kind: "remove", argv, input: assignment(checked(value)), value, text: undefined };
 }
 
@@ -247,8 +255,9 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
-  const verdicts = named(WAYS, via).map((way) => ({ way, ...way.verdict(facts, via !== undefined) }));
+function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
+  const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
+  const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");
@@ -270,10 +279,10 @@ async function carryOut(
 ): Promise<void> {
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
-  const { argv, input } = work;
+  const { input } = work;
   let failure: PortshimError;
   try {
-    const ending = await way.run(facts, { argv, input, timeout, signal, isDone: () => isIn(root, work) });
+    const ending = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
     const saidYes = ending.status === 0 && ending.stderr === "";
     failure = new PortshimError("persist-failed", saidYes ? "the host said yes" : answerOf(ending));
   } catch (error) {

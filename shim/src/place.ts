@@ -38,6 +38,9 @@ interface Kind extends Omit<Place, "evidence"> {
 /** Where a toolbox or a distrobox sees the host's files. */
 export const HOST_ROOT = "/run/host";
 
+/** distrobox create mounts it into each of its containers. */
+const DISTROBOX_PROGRAM = "/usr/bin/distrobox-host-exec";
+
 const CONTAINER = { isHost: "no", sharesNetwork: false } as const;
 const DESKTOP = { isHost: "no", sharesNetwork: true, keeper: "host" } as const;
 
@@ -47,7 +50,6 @@ const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 /** Tried in order: the more particular before the more general. */
 const PLACES: readonly Kind[] = [
   { name: "flatpak", what: "a flatpak", ...DESKTOP, evidence: file("/.flatpak-info") },
-  { name: "toolbox", what: "a toolbox", ...DESKTOP, hostRoot: HOST_ROOT, evidence: file("/run/.toolboxenv") },
   {
     name: "distrobox",
     what: "a distrobox",
@@ -55,11 +57,17 @@ const PLACES: readonly Kind[] = [
     hostRoot: HOST_ROOT,
     // By default: distrobox create --unshare-netns gives it its own.
     sharesNetwork: false,
-    evidence: ({ has, env }) =>
-      env.CONTAINER_ID && (has("/run/.containerenv") || has("/.dockerenv")) && has("/usr/bin/distrobox-host-exec")
-        ? "CONTAINER_ID and /usr/bin/distrobox-host-exec"
-        : undefined,
+    // It has a toolbox's mark, too, and a toolbox may have distrobox's programs; but only distrobox mounts them.
+    evidence: ({ has, text, env }) => {
+      if (!has(DISTROBOX_PROGRAM)) return undefined;
+      if (isMountPoint(DISTROBOX_PROGRAM, text("/proc/self/mountinfo"))) return `${DISTROBOX_PROGRAM}, mounted`;
+      // Where /proc tells nothing. sudo takes both away.
+      const variable = ["CONTAINER_ID", "DISTROBOX_ENTER_PATH"].find((name) => env[name]);
+      const isContainer = has("/run/.containerenv") || has("/.dockerenv");
+      return variable && isContainer ? `${variable} and ${DISTROBOX_PROGRAM}` : undefined;
+    },
   },
+  { name: "toolbox", what: "a toolbox", ...DESKTOP, hostRoot: HOST_ROOT, evidence: file("/run/.toolboxenv") },
   {
     name: "kubernetes",
     what: "a Kubernetes pod",
@@ -121,6 +129,11 @@ const PLACES: readonly Kind[] = [
 
 function file(path: string): Kind["evidence"] {
   return ({ has }) => (has(path) ? path : undefined);
+}
+
+/** proc_pid_mountinfo(5): the mount point is the fifth field. */
+function isMountPoint(path: string, mountinfo: string): boolean {
+  return mountinfo.split("\n").some((line) => line.split(" ")[4] === path);
 }
 
 /** A machine made from an image's files (a virtual one, WSL) keeps its /.dockerenv; its root is a disk, not layers. */

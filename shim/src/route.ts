@@ -1,10 +1,9 @@
 import { writeFileSync } from "node:fs";
 import type { RouteName } from "./contract.js";
 import * as elevation from "./elevation.js";
-import { answerOf, type Elevation, lacks, no, reach, runOnHost, type Verdict, yes } from "./elevation.js";
+import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
-import { NSENTER, PODMAN, SYSCTL } from "./host.js";
 import { printable } from "./text.js";
 import { FILE, isSatisfied, liveThreshold, NAME } from "./threshold.js";
 
@@ -55,13 +54,14 @@ const capability: Route = {
 };
 
 /**
- * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value.
+ * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value, $3
+ * nsenter's path.
  * The inode is compared once more inside, because a process id may meanwhile be another process's.
  */
 const SET_IN_NAMESPACE = `
 stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | while read -r inode path; do
   [ "$inode" = "$1" ] || continue
-  exec ${NSENTER} --net="$path" /bin/sh -c '
+  exec "$3" --net="$path" /bin/sh -c '
     [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
 done`;
 
@@ -72,13 +72,13 @@ const nsenter: Route = {
     const reachable = reach(facts);
     if (!reachable.usable) return reachable;
     if (facts.network !== "own") return no("only for a container with its own network");
-    return lacks(facts, PODMAN, NSENTER) ?? yes("the user who started this container owns its network");
+    return lacks(facts, "podman", "nsenter") ?? yes("the user who started this container owns its network");
   },
   asRoot: () => undefined,
   async attempt(facts, value, timeout, signal) {
     const inode = checked(facts.networkNamespace ?? -1);
-    const script = [PODMAN, "unshare", "/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value)];
-    const ending = await runOnHost(facts, script, { timeout, signal });
+    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
+    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
     if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
   },
 };
@@ -92,11 +92,11 @@ function bySysctl(elevation: Elevation, what: string): Route {
     asksSomebody,
     onlyNamed,
     verdict(facts, isNamed) {
-      if (facts.network !== "hosts" || !reach(facts).usable || sysctlPath(facts))
-        return elevation.verdict(facts, isNamed);
-      return no(`the host has no sysctl program (looked for ${SYSCTL.join(", ")})`);
+      // The last route's reason is the one that is told: it is to be the one that counts for all.
+      const absent = facts.network === "hosts" && reach(facts).usable ? lacks(facts, "sysctl") : undefined;
+      return absent ?? elevation.verdict(facts, isNamed);
     },
-    asRoot: (facts, value) => elevation.command(sysctl(facts, value)),
+    asRoot: (facts, value) => elevation.command(facts, sysctl(facts, value)),
     async attempt(facts, value, timeout, signal) {
       const isDone = () => isSatisfied(liveThreshold(), value);
       const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
@@ -112,13 +112,9 @@ const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo a
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
 
-function sysctlPath({ host }: Facts): string | undefined {
-  return SYSCTL.find((path) => host && "programs" in host && host.programs.includes(path));
-}
-
 /** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
 export function sysctl(facts: Facts, value: number): string[] {
-  return [sysctlPath(facts) ?? SYSCTL[0], "-w", `${NAME}=${checked(value)}`];
+  return [pathOf("sysctl", facts), "-w", `${NAME}=${checked(value)}`];
 }
 
 /** An integer as an argument: nothing else goes between us and root. */

@@ -13,7 +13,7 @@ export const FILE = `/proc/sys/${KEY}`;
 export const KERNEL_DEFAULT = 1024;
 
 /** The largest threshold that the kernel knows; above lies no port. */
-const LARGEST = 65535;
+export const LARGEST = 65535;
 
 /**
  * The threshold in force in our own network namespace: an integer 0–65535, the first port an ordinary user may bind.

@@ -57,7 +57,7 @@ const ROUTES = `
   ✗ capability  we may not bind the port as we are
   ✗ nsenter     only for a container with its own network
   ✓ pkexec      the host can be asked through flatpak-spawn
-  ✗ run0        the host has no /usr/bin/run0
+  ✗ run0        the host has no run0
   ✗ sudo        only where --via=sudo names it
 `;
 
@@ -69,6 +69,7 @@ test("something to do, and a way: the report, and status 1", async () => {
   network       the host's
   host          asked through ${BRIDGE}
   threshold     1024, the kernel's default: ordinary users may bind ports from 1024 up
+  on the host   the same value, which also counts for publishing ports (-p) without root
   wanted        80, asked for by /etc/sysctl.d/80-web.conf:2
 ${ROUTES}
 portshim -- COMMAND would run this as root on the host:
@@ -135,6 +136,7 @@ test("--json: the same facts, as the documented schema has them", async () => {
     portshim: VERSION,
     verdict: "possible",
     threshold: 1024,
+    hostThreshold: 1024,
     wanted: { value: 80, by: "/etc/sysctl.d/80-web.conf:2", fromFile: true },
     place: { name: "toolbox", evidence: "/run/.toolboxenv" },
     network: "hosts",
@@ -160,9 +162,12 @@ test("--json: the same facts, as the documented schema has them", async () => {
 test("--json elsewhere: in containers, on the host as user and as root, without a bus, without the setting", async () => {
   const portshim = `${lab.repository}/shim/portshim`;
   const podman = (...options: string[]) =>
-    lab.asUser(["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"], {
-      timeout: 60_000,
-    });
+    lab.asUser(
+      ["podman", "run", "--rm", ...withPortshim(lab), ...options, BASE, CONTAINERS_PORTSHIM, "check", "--json"],
+      {
+        timeout: 60_000,
+      },
+    );
   const own = findings(await podman("--user", "1000"));
   assert.equal(
     [own.place.name, own.network, own.verdict, own.bridge?.name],
@@ -172,6 +177,14 @@ test("--json elsewhere: in containers, on the host as user and as root, without 
   assert.match(own.remedy ?? "", `podman run --sysctl ${NAME}=80`);
   const root = findings(await podman());
   assert.equal([root.verdict, root.next?.route, root.lasts], ["possible", "capability", "server"]);
+
+  // Two thresholds: the container's for binding in it, the host's for publishing.
+  await lab.setThreshold(500);
+  const bus = `/run/user/${lab.uid}/bus`;
+  const reach = ["--userns=keep-id", `--volume=${bus}:${bus}`, `--env=DBUS_SESSION_BUS_ADDRESS=unix:path=${bus}`];
+  const both = findings(await podman(...reach, `--sysctl=${NAME}=90`));
+  await lab.setThreshold(1024);
+  assert.equal([both.network, both.threshold, both.hostThreshold, own.hostThreshold], ["own", 90, 500, null]);
 
   const user = findings(await lab.asUser([portshim, "check", "--json"], { env: hostsEnv }));
   assert.equal([user.place.name, user.network, user.next?.route, user.bridge?.path], ["host", "hosts", "pkexec", null]);
@@ -298,6 +311,38 @@ test("--user, as root: the port's capability is handed on", async () => {
   );
   assert.is(run.status, 1, run.stderr);
   assert.match(run.stdout, "portshim -- COMMAND would take the route capability.\n");
+});
+
+// The last: the lab's polkit does not come back.
+test("where polkit does not run, and where the bus would start it", async () => {
+  const reload = "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ReloadConfig";
+  const owner =
+    "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.PolicyKit1";
+  const service = "/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service";
+  const host = async (script: string) => {
+    const { status, stdout, stderr } = await lab.asHost(["sh", "-ec", script]);
+    assert.is(status, 0, stderr);
+    return stdout;
+  };
+  const NO = "  ✗ pkexec      polkit does not run on the host\n";
+  const YES = "  ✓ pkexec      the host can be asked through flatpak-spawn\n";
+
+  await host(`mv ${service} ${service}.away; ${reload}; pkill -x polkitd; while pgrep -x polkitd; do sleep 0.1; done`);
+  const none = await check();
+  assert.is(none.status, 2);
+  assert.match(none.stdout, NO);
+  await host("mv /usr/bin/busctl /usr/bin/busctl.away");
+  assert.match((await check()).stdout, NO);
+  await host("mv /usr/bin/dbus-send /usr/bin/dbus-send.away");
+  // Nothing there can ask the bus: pkexec itself will tell.
+  assert.match((await check()).stdout, YES);
+  await host("mv /usr/bin/dbus-send.away /usr/bin/dbus-send");
+
+  await host(`mv ${service}.away ${service}; ${reload}`);
+  assert.match((await check()).stdout, YES);
+  await host("mv /usr/bin/busctl.away /usr/bin/busctl");
+  assert.match((await check()).stdout, YES);
+  assert.match(await host(owner), "boolean false");
 });
 
 test.run();

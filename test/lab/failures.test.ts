@@ -57,10 +57,7 @@ test("a graphical prompt is dismissed", async () => {
 test("a host without sysctl", async () => {
   const run = await without("/usr/sbin/sysctl", undefined, () => lab.inToolbox(["portshim", ...STARTED]));
   await failed(run, 69);
-  assert.match(
-    run.stderr,
-    `portshim: ${NAME} cannot be lowered from here: the host has no sysctl program (looked for /usr/sbin/sysctl, /sbin/sysctl, /usr/bin/sysctl)\n`,
-  );
+  assert.match(run.stderr, `portshim: ${NAME} cannot be lowered from here: the host has no sysctl\n`);
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
@@ -87,7 +84,10 @@ test("a read-only file system", async () => {
 test("no /etc/passwd", async () => {
   const start = (...options: string[]) => {
     const remove = ["sh", "-c", 'rm /etc/passwd /etc/group && exec "$@"', "sh"];
-    return inPodman([], [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"]);
+    return inPodman(
+      [],
+      [...remove, CONTAINERS_PORTSHIM, ...options, "--", "/bin/sh", "-c", "echo started as $(id -u)"],
+    );
   };
   const byName = await start("--user=www-data");
   await failed(byName, 64);

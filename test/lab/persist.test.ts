@@ -282,6 +282,21 @@ test("a host without /etc/sysctl.d: nobody is asked, and what to do is said", as
   assert.is((await lab.prompts()).length, before);
 });
 
+test("a host without sysctl: what it keeps already cannot be set, and nothing is missing if it is set", async () => {
+  await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `${NAME} = 80\n`);
+  await lab.asHost(["mv", "/usr/sbin/sysctl", "/usr/sbin/sysctl.away"]);
+  const before = (await lab.prompts()).length;
+  const run = await persist();
+  // The lab's own setThreshold() needs a sysctl.
+  await lab.asHost(["sh", "-c", `echo 80 >/proc/sys/${NAME.replaceAll(".", "/")}`]);
+  const satisfied = await persist();
+  await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
+  await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
+  assert.equal([run.status, satisfied.status, (await lab.prompts()).length], [69, 0, before], run.stderr);
+  assert.ok(run.stderr.endsWith(`${FILE} cannot be changed: the host has no sysctl\n${BY_HAND}`), run.stderr);
+  assert.match(satisfied.stderr, /^portshim: Nothing to do: /);
+});
+
 /** What is said of a work that is half done: why, what is so, and the one thing to do next. */
 function halfDone(why: RegExp, now: string, next: string, { stderr }: Result): void {
   const [, answer = "", rest] = /^portshim: persist failed: (.*)\n([\s\S]*)/m.exec(stderr) ?? [];
@@ -361,16 +376,11 @@ test("on the host itself, an ordinary user and root", async () => {
   assert.not.match(removed.stderr, /pkexec/);
 });
 
-test("in a distrobox, through distrobox-host-exec", async () => {
-  // distrobox's own program calls host-spawn or podman; this stand-in forwards to the real flatpak-spawn.
-  const away = "/usr/bin/distrobox-host-exec";
-  const forward = '#!/bin/sh\nexec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@"\n';
-  await lab.writeFile("toolbox", away, forward, 0o755);
-  await lab.inToolbox(["mv", "/run/.toolboxenv", "/run/.toolboxenv.away"], { root: true });
-  const env = { CONTAINER_ID: "box", PORTSHIM_BRIDGE: away };
-  const run = await lab.inToolbox(["portshim", "persist", "--verbose"], { env });
-  await lab.inToolbox(["mv", "/run/.toolboxenv.away", "/run/.toolboxenv"], { root: true });
-  await lab.removeFile("toolbox", away);
+test("in a distrobox", async () => {
+  // The marks of a toolbox stay: a real distrobox has them, too.
+  await lab.writeFile("toolbox", "/usr/bin/distrobox-host-exec", "#!/bin/sh\nexit 1\n", 0o755);
+  const run = await lab.inToolbox(["portshim", "persist", "--verbose"], { env: { CONTAINER_ID: "box" } });
+  await lab.removeFile("toolbox", "/usr/bin/distrobox-host-exec");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
   assert.match(run.stderr, "place: a distrobox");
 });

@@ -9,6 +9,7 @@ const NAME = "net.ipv4.ip_unprivileged_port_start";
 const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const BASE = "localhost/portshim-lab/base:1";
 const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
+const FLATPAK_SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
 /** The command in the container: what it sees of the value, and that it was reached. */
 const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
 
@@ -175,17 +176,42 @@ test("a pod's container, own network, the user, with the bus: nsenter", async ()
   assertStarted(run, 80, LOWERED);
 });
 
-test("a distrobox, the host's network, the user: pkexec through distrobox-host-exec", async () => {
-  // A stand-in for distrobox's own program, which no Debian package has: it forwards to a flatpak-spawn, as that does.
-  const program = '#!/bin/sh\nexec /opt/flatpak-spawn --host --watch-bus "$@"\n';
-  await lab.writeFile("host", "/etc/portshim-test-host-exec", program, 0o755);
-  const real = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-  const box = [
-    ...["--env", "CONTAINER_ID=box", "--volume", "/etc/portshim-test-host-exec:/usr/bin/distrobox-host-exec:ro"],
-    ...["--volume", `${real}:/opt/flatpak-spawn:ro`, "--volume", `/dev/null:${real}:ro`],
-  ];
-  const run = await rootless([...HOST_NETWORK, ...HERSELF, ...bus, ...box], ["portshim", "--verbose", ...SEE]);
-  assertStarted(run, 80, /place: a distrobox [\s\S]*bridge: \/usr\/bin\/distrobox-host-exec[\s\S]*as root on the host/);
+/** podman's options that make a container look as distrobox 1.8 makes it, with these programs of the host's in it. */
+async function distrobox(programs: Record<string, string>): Promise<string[]> {
+  const folder = "/etc/portshim-test-distrobox";
+  // The real one would download a program and install it as root; this one leaves a trace.
+  const scripts = { ...programs, "/usr/bin/distrobox-host-exec": "echo distrobox-host-exec was called >&2; exit 1" };
+  const volumes: string[] = [];
+  for (const [path, script] of Object.entries(scripts)) {
+    const file = `${folder}/${path.replaceAll("/", "-")}`;
+    await lab.writeFile("host", file, `#!/bin/sh\n${script}\n`, 0o755);
+    volumes.push("--volume", `${file}:${path}:ro`);
+  }
+  const marks = ["--volume", "/dev/null:/run/.toolboxenv:ro", "--volume", `/dev/null:${FLATPAK_SPAWN}:ro`];
+  return [...HOST_NETWORK, ...HERSELF, ...bus, ...marks, "--volume", `${FLATPAK_SPAWN}:/opt/spawn:ro`, ...volumes];
+}
+
+test("a distrobox, the host's network, the user, with host-spawn: pkexec", async () => {
+  // A stand-in for host-spawn, which no Debian package has: it asks the same service by means of flatpak-spawn.
+  const hostSpawn = '[ "$1" = --no-pty ] && shift && exec /opt/spawn --host --watch-bus "$@"';
+  // On PATH, which need not be where distributions put it.
+  const box = await distrobox({ "/opt/bin/host-spawn": hostSpawn });
+  const path = ["--env", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin"];
+  const run = await rootless([...box, ...path], ["portshim", "--verbose", ...SEE]);
+  assertStarted(run, 80, /place: a distrobox [\s\S]*bridge: \/opt\/bin\/host-spawn[\s\S]*as root on the host/);
+});
+
+test("a distrobox, the host's network, the user, without host-spawn and flatpak-spawn: no way, and what to install", async () => {
+  const box = await distrobox({});
+  const run = await untouched(() => rootless(box, ["portshim", ...SEE]));
+  assert.equal([run.status, run.stdout], [69, ""]);
+  assert.match(
+    run.stderr,
+    "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora",
+  );
+  const check = await untouched(() => rootless(box, ["portshim", "check"]));
+  assert.equal([check.status, check.stderr], [2, ""]);
+  assert.not.match(run.stderr + check.stdout, /host-exec was called/);
 });
 
 test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
@@ -208,6 +234,9 @@ test("a docker container, unknown network, an image's own user: no way, and the 
   );
   assert.is(run.status, 69);
   assert.match(run.stderr, `docker run --sysctl ${NAME}=80 …`);
+  assert.match(run.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
+  // Root's containers have no session.
+  assert.match(run.stderr, "cannot be lowered from here: there is no session bus here (flatpak-spawn answered: ");
 });
 
 const onHost = (argv: string[]) =>

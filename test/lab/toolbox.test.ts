@@ -120,6 +120,23 @@ test("no session bus", async () => {
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
+test("a host without flatpak", async () => {
+  // A session bus of its own, on which nobody offers flatpak's service.
+  const socket = `/run/user/${lab.uid}/bare`;
+  const allow = '<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>';
+  const config = `<busconfig><listen>unix:path=${socket}</listen><policy context="default">${allow}</policy></busconfig>`;
+  await lab.writeFile("host", "/etc/bare.conf", config);
+  const bus = await lab.asUser(["dbus-daemon", "--config-file=/etc/bare.conf", "--fork", "--nopidfile"]);
+  assert.is(bus.status, 0, bus.stderr);
+  const run = await portshim(STARTED, { env: { DBUS_SESSION_BUS_ADDRESS: `unix:path=${socket}` } });
+  assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
+  assert.match(
+    run.stderr,
+    "cannot be lowered from here: the host has no flatpak, whose session helper would run commands for us; install flatpak on the host (flatpak-spawn answered: ",
+  );
+  assert.ok(run.stderr.endsWith(BY_HAND));
+});
+
 test("no bridge program", async () => {
   const path = await spawnPath();
   await lab.inToolbox(["mv", path, `${path}.away`], { root: true });
@@ -128,7 +145,7 @@ test("no bridge program", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
   assert.match(
     run.stderr,
-    "cannot be lowered from here: there is no flatpak-spawn, distrobox-host-exec or host-spawn here, so the host cannot be asked\n",
+    "cannot be lowered from here: there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, ",
   );
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
@@ -138,7 +155,7 @@ test("a host without pkexec and run0", async () => {
   const run = await portshim(STARTED);
   await lab.asHost(["mv", "/usr/bin/pkexec.away", "/usr/bin/pkexec"]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, "cannot be lowered from here: the host has no /usr/bin/pkexec and no /usr/bin/run0\n");
+  assert.match(run.stderr, "cannot be lowered from here: the host has no pkexec and no run0\n");
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
