@@ -33,6 +33,15 @@ test("runs from /, with no stdin, and with little of our environment", async () 
   assert.is(stdout, "/\n\n");
 });
 
+test("its input arrives whole, and need not be read", async () => {
+  const input = "one line\nand another\n";
+  const read = await run(["/bin/cat"], { timeout: 10_000, input });
+  assert.equal([read.status, read.stdout], [0, input]);
+  const unread = await run(["/bin/true"], { timeout: 10_000, input });
+  assert.equal([unread.status, unread.stderr], [0, ""]);
+  assert.is((await run(["/nonexistent/program"], { timeout: 1000, input })).status, 127);
+});
+
 test("out of time: stopped, and said so", async () => {
   const { status, timedOut } = await sh("exec sleep 30", 100);
   assert.ok(timedOut);

@@ -9,7 +9,7 @@ import { suite } from "./suite.js";
 
 const options = suite("what ensurePorts() is asked for");
 
-const ROUTES = "write, capability, nsenter, pkexec, sudo";
+const ROUTES = "write, capability, nsenter, pkexec, run0, sudo";
 const START = "start must be an integer from 0 to 1024, not";
 const TIMEOUT = "timeout must be an integer from 1 to 86400, not";
 const VIA = `via must be one or more of ${ROUTES}, not`;

@@ -1,14 +1,13 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../shim/lib/facts.js";
-import type { Host } from "../shim/lib/host.js";
 import { plan } from "../shim/lib/plan.js";
 import * as report from "../shim/lib/report.js";
-import { inPodman, inToolbox, onHost } from "./situation.js";
+import { has, inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 
 const test = suite("plan");
 
-const has = (programs: Host["programs"]): Host => ({ networkNamespace: 4026531840, programs });
+const [PKEXEC, RUN0, SYSCTL] = ["/usr/bin/pkexec", "/usr/bin/run0", "/usr/sbin/sysctl"];
 
 /** Per route in the plan's order whether it is usable, and a part of its reason. */
 const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
@@ -62,22 +61,40 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     { nsenter: /own network/, pkexec: /not known/ },
   ],
   [
-    "a host without pkexec",
-    inToolbox({ host: has({ sysctl: "/usr/sbin/sysctl" }) }),
+    "a host without pkexec and run0",
+    inToolbox({ host: has({ sysctl: SYSCTL }) }),
     [],
-    { pkexec: /the host has no pkexec$/ },
+    { pkexec: /the host has no pkexec$/, run0: /the host has no pkexec and no run0$/ },
   ],
   [
-    "a host where polkit does not run",
-    inToolbox({ host: { ...(inToolbox().host as Host), polkit: false } }),
+    "a host with run0 alone",
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0 }) }),
+    ["run0"],
+    { pkexec: /the host has no pkexec$/, run0: /through flatpak-spawn/ },
+  ],
+  [
+    "a host with both makes one prompt",
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) }),
+    ["pkexec"],
+    { run0: /only where the host has no pkexec, or --via names it/ },
+  ],
+  [
+    "a host where polkit does not run: whatever would ask it",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, pkexec: PKEXEC }), polkit: false } }),
     [],
-    { pkexec: /^polkit does not run on the host$/ },
+    { pkexec: /^polkit does not run on the host$/, run0: /^polkit does not run on the host$/ },
+  ],
+  [
+    "the same, with run0 alone",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, run0: RUN0 }), polkit: false } }),
+    [],
+    { run0: /^polkit does not run on the host$/ },
   ],
   [
     "a host without sysctl",
-    inToolbox({ host: has({ pkexec: "/usr/bin/pkexec" }) }),
+    inToolbox({ host: has({ pkexec: PKEXEC }) }),
     [],
-    { pkexec: /the host has no sysctl$/ },
+    { pkexec: /the host has no sysctl$/, run0: /the host has no sysctl$/ },
   ],
   ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
 ];
@@ -87,7 +104,7 @@ for (const [name, facts, usable, reasons] of cases) {
     assert.not(satisfied);
     assert.equal(
       steps.map(({ route }) => route.name),
-      ["write", "capability", "nsenter", "pkexec"],
+      ["write", "capability", "nsenter", "pkexec", "run0"],
     );
     assert.equal(
       steps.filter((step) => step.usable).map(({ route }) => route.name),
@@ -115,13 +132,17 @@ test("--via limits, orders and repeats nothing", () => {
   const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
   assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
   assert.equal(names(["sudo"]), ["sudo"]);
+  const both = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) });
+  assert.ok(plan(both, ["run0"]).steps[0]?.usable);
 });
 
 test("what runs as root is a constant and a checked integer", () => {
   const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
-  const commands = plan(inToolbox(), ["pkexec", "sudo"]).steps.map(({ route }) => route.asRoot(inToolbox(), 80));
+  const facts = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC, sudo: "/usr/bin/sudo" }) });
+  const commands = plan(facts, ["pkexec", "run0", "sudo"]).steps.map(({ route }) => route.asRoot(facts, 80));
   assert.equal(commands, [
     ["/usr/bin/pkexec", ...sysctl],
+    ["/usr/bin/run0", "--background=", ...sysctl],
     ["/usr/bin/sudo", "-n", ...sysctl],
   ]);
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
@@ -131,13 +152,16 @@ test("what runs as root is a constant and a checked integer", () => {
 
 test("a host's programs are run by the path that it gave: NixOS", () => {
   const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
-  const facts = inToolbox({ host: has({ pkexec: `${wrappers}/pkexec`, sysctl: `${system}/sysctl` }) });
-  assert.equal(plan(facts).steps.at(-1)?.route.asRoot(facts, 80), [
-    `${wrappers}/pkexec`,
-    `${system}/sysctl`,
-    "-w",
-    "net.ipv4.ip_unprivileged_port_start=80",
-  ]);
+  const programs = { pkexec: `${wrappers}/pkexec`, run0: `${system}/run0`, sysctl: `${system}/sysctl` };
+  const facts = inToolbox({ host: has(programs) });
+  const sysctl = [`${system}/sysctl`, "-w", "net.ipv4.ip_unprivileged_port_start=80"];
+  assert.equal(
+    plan(facts, ["pkexec", "run0"]).steps.map(({ route }) => route.asRoot(facts, 80)),
+    [
+      [`${wrappers}/pkexec`, ...sysctl],
+      [`${system}/run0`, "--background=", ...sysctl],
+    ],
+  );
 });
 
 test("the plan as a person reads it", () => {
@@ -152,6 +176,7 @@ no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
 no   capability: we may not bind the port as we are
 no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
+no   run0: the host has no run0
 no   sudo: only where --via=sudo names it
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,

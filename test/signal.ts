@@ -87,9 +87,8 @@ export function held(path: string, bridge: Bridge = {}): Step[] {
   const lines = [
     "#!/bin/sh",
     "PATH=/usr/bin:/bin",
-    'case "$*" in */usr/bin/stat*)',
-    '  echo "$(stat -Lc %i /proc/self/ns/net) /proc/self/ns/net"; echo 1 /usr/bin/pkexec; echo 2 /usr/sbin/sysctl; exit',
-    "esac",
+    // The question of host.ts.
+    'case "$*" in *" -Lid "*) echo /usr/bin/pkexec; echo /usr/sbin/sysctl; exec ls -Lid /proc/self/ns/net ;; esac',
     `${announce} >${path}.held`,
     "(echo held >/dev/tty) 2>/dev/null",
     script,

@@ -1,5 +1,6 @@
 import { findBridge } from "../shim/lib/bridge.js";
 import type { Facts } from "../shim/lib/facts.js";
+import type { Host } from "../shim/lib/host.js";
 import type { Place } from "../shim/lib/place.js";
 import type { Resolution } from "../shim/lib/sysctl.js";
 
@@ -13,6 +14,9 @@ const TOOLBOX: Place = {
   keeper: "host",
   hostRoot: "/run/host",
 };
+
+/** A host with these programs, in the network namespace of inToolbox(). */
+export const has = (programs: Host["programs"]): Host => ({ networkNamespace: 4026531840, programs });
 
 /** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
 export function inToolbox(different: Partial<Facts> = {}): Facts {
@@ -28,16 +32,13 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     drop: undefined,
     mayBind: false,
     bridge: findBridge(TOOLBOX, {}, () => true),
-    host: {
-      networkNamespace: 4026531840,
-      programs: {
-        pkexec: "/usr/bin/pkexec",
-        sudo: "/usr/bin/sudo",
-        podman: "/usr/bin/podman",
-        nsenter: "/usr/bin/nsenter",
-        sysctl: "/usr/sbin/sysctl",
-      },
-    },
+    host: has({
+      pkexec: "/usr/bin/pkexec",
+      sudo: "/usr/bin/sudo",
+      podman: "/usr/bin/podman",
+      nsenter: "/usr/bin/nsenter",
+      sysctl: "/usr/sbin/sysctl",
+    }),
     networkNamespace: 4026531840,
     network: "hosts",
     ...different,

@@ -35,10 +35,10 @@ export const HOST_PATH = [
 ] as const;
 
 /** All of the environment that the host's commands get. */
-const PATH = `PATH=${HOST_PATH.join(":")}`;
+export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
 
 /** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
-const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", PATH];
+const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
 
 /** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [
@@ -48,7 +48,7 @@ const BRIDGES: readonly Kind[] = [
     paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
     // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
     // is unknown to the host.
-    options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${PATH}`],
+    options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${HOST_ENVIRONMENT}`],
   },
   {
     name: "host-spawn",

@@ -1,6 +1,5 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
-import type { Readable } from "node:stream";
 import { withParent } from "./launcher.js";
 
 /** How a program ended. */
@@ -29,6 +28,8 @@ export interface Conditions {
   /** Stops it when it aborts. */
   readonly signal?: AbortSignal | undefined;
   readonly identity?: Identity | undefined;
+  /** What it reads from its stdin, small enough for a pipe: it is there as a whole before the program looks. */
+  readonly input?: string | undefined;
   /** Have it die when we do, even of KILL; see launcher.ts. */
   readonly dieWithUs?: boolean;
   /** Most bytes kept of either stream; default: 64 KiB. */
@@ -45,11 +46,11 @@ const GRACE = 500;
 const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
 
 /**
- * Runs a program from `/` with a small environment and no stdin, and resolves when it has ended, with what it wrote; it
- * never rejects. To be stopped is to get TERM, and half a second later KILL.
+ * Runs a program from `/` with a small environment and no stdin but `input`, and resolves when it has ended, with what it
+ * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
 export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  const { timeout, signal, identity, most = MOST_OUTPUT } = conditions;
+  const { timeout, signal, identity, input, most = MOST_OUTPUT } = conditions;
   const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
@@ -58,9 +59,10 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
     Object.assign(env, identity?.env);
     const who = identity ? { uid: identity.uid, gid: identity.gid } : {};
-    let child: ChildProcessByStdio<null, Readable, Readable>;
+    let child: ChildProcess;
+    const stdin = input === undefined ? "ignore" : "pipe";
     try {
-      child = spawn(program, rest, { cwd: "/", env, stdio: ["ignore", "pipe", "pipe"], ...who });
+      child = spawn(program, rest, { cwd: "/", env, stdio: [stdin, "pipe", "pipe"], ...who });
     } catch (error) {
       // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
       resolve({ status: 127, stdout: "", stderr: (error as Error).message, timedOut: false });
@@ -93,6 +95,9 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
         kept = Math.min(most, kept + chunk.length);
       });
     }
+    // It may end without having read it.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(input);
     child.on("error", (error) => end(127, error.message));
     // A grandchild may hold the pipes open for as long as it lives.
     child.on("exit", () =>

@@ -16,7 +16,7 @@ export type Level = "detail" | "info" | "notice";
 export type Log = (level: Level, message: string) => void;
 
 /** The name of a route, as `via` and --via take it; docs/portshim.md says what each does. */
-export type RouteName = "write" | "capability" | "nsenter" | "pkexec" | "sudo";
+export type RouteName = "write" | "capability" | "nsenter" | "pkexec" | "run0" | "sudo";
 
 /** What was done: nothing, because it was satisfied already, or the name of the route that did it. */
 export type Done = "already" | RouteName;

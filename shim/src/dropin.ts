@@ -10,17 +10,24 @@ export const DROP_IN = "etc/sysctl.d/90-portshim.conf";
 export const BY_HAND = "etc/sysctl.d/90-ports.conf";
 
 /** By its first words we know our own file again. */
-export const MARK = "# Written by portshim persist";
+const MARK = "# Written by portshim persist";
 
-/** The drop-in's text; `value` is the threshold, or what stands for it in a script. */
+/**
+ * The drop-in's text; `value` is the threshold. It is one write(2) of less than a block, of which a full disk takes all or nothing; and the number is
+ * not at its end, so that a text that has lost some of that still asks for the same.
+ */
 export function dropIn(value: string): string {
   return `${MARK}: ordinary users may bind ports from ${value} up, also after a restart.
-# To undo it: portshim persist --remove
-${NAME} = ${value}
+${assignment(value)}# To undo it: portshim persist --remove
 `;
 }
 
-/** Whether portshim wrote this text. */
+/** The line that asks for `value`, as sysctl.d(5) and sysctl(8) read it. */
+export function assignment(value: string): string {
+  return `${NAME} = ${value}\n`;
+}
+
+/** Whether portshim wrote this text, or the start of it before the disk was full. */
 export function isDropIn(text: string): boolean {
-  return text.startsWith(MARK);
+  return text.startsWith(MARK) || MARK.startsWith(text);
 }

@@ -1,5 +1,5 @@
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "./bridge.js";
-import { type Ending, run } from "./child.js";
+import { type Conditions, type Ending, run } from "./child.js";
 import type { RouteName } from "./contract.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
@@ -23,23 +23,24 @@ export interface Elevation {
   readonly asksSomebody?: boolean;
   /** Tried only where --via names it. */
   readonly onlyNamed?: boolean;
-  /** Whether the host has it, and what is changed there would be changed for us. */
-  verdict(facts: Facts): Verdict;
+  /** Whether the host has it, and what is changed there would be changed for us; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
   /** The host's command that runs `argv` as root. */
   command(facts: Facts, argv: readonly string[]): readonly string[];
   /**
-   * Runs `argv` as root on the host; resolves with how it ended, which may be badly. A prompt stays open for `timeout`
-   * milliseconds, or until `signal` aborts. `isMute` tells of an ending that it is none of the program's own.
+   * Runs a job as root on the host; resolves with how it ended, which may be badly.
    *
-   * Throws PortshimError where it was not let, or the host could not be asked.
+   * Throws PortshimError if it was not let, or the host could not be asked.
    */
-  run(
-    facts: Facts,
-    argv: readonly string[],
-    timeout: number,
-    isMute: (ending: Ending) => boolean,
-    signal?: AbortSignal,
-  ): Promise<Ending>;
+  run(facts: Facts, job: Job): Promise<Ending>;
+}
+
+/** What root is asked to run. */
+export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** It has to say something, however it ends. */
+  readonly argv: readonly string[];
+  /** It worked, as is seen without an answer. */
+  readonly isDone: () => boolean;
 }
 
 /** Through polkit, which may open one password prompt. */
@@ -47,29 +48,34 @@ export const pkexec: Elevation = {
   name: "pkexec",
   asksSomebody: true,
   verdict(facts) {
-    const may = onHostsValue(facts, "pkexec");
-    if (!may.usable) return may;
-    if (facts.host && "programs" in facts.host && facts.host.polkit === false) {
-      return no("polkit does not run on the host");
-    }
-    return yes(
-      facts.bridge?.path ? `the host can be asked through ${facts.bridge.name}` : "polkit can ask for a password",
-    );
+    const may = throughPolkit(facts);
+    return may.usable ? (lacks(facts, "pkexec") ?? may) : may;
   },
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
-  async run(facts, argv, timeout, isMute, signal) {
-    const ending = await runOnHost(facts, this.command(facts, argv), timeout, signal);
+  async run(facts, job) {
+    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), job);
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
     if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
-    // flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies.
-    if (facts.bridge?.path !== undefined && ending.status <= 1 && isMute(ending)) {
-      throw new PortshimError(
-        "bridge-failed",
-        `${facts.bridge.name} ended without an answer: the session bus went away`,
-      );
-    }
-    return ending;
+    return answered(facts, job, ending);
+  },
+};
+
+/** Through systemd (256 and later), which has polkit ask the same: where pkexec is not installed, or not wanted. */
+export const run0: Elevation = {
+  name: "run0",
+  asksSomebody: true,
+  verdict(facts, isNamed) {
+    const may = throughPolkit(facts);
+    if (!may.usable) return may;
+    if (lacks(facts, "run0")) return lacks(facts, "pkexec", "run0") as Verdict;
+    return isNamed || lacks(facts, "pkexec") ? may : no("only where the host has no pkexec, or --via names it");
+  },
+  // It would colour a terminal's background.
+  command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
+  async run(facts, job) {
+    const refused = /Interactive authentication required|Access denied|timed out/;
+    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, refused }));
   },
 };
 
@@ -78,16 +84,11 @@ export const sudo: Elevation = {
   name: "sudo",
   onlyNamed: true,
   verdict(facts) {
-    const may = onHostsValue(facts, "sudo");
-    return may.usable ? yes("sudo may let us without a password") : may;
+    const may = onHostsValue(facts);
+    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may let us without a password")) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
-  async run(facts, argv, timeout, _isMute, signal) {
-    const ending = await runOnHost(facts, this.command(facts, argv), timeout, signal);
-    // sudo's own no; else the program has failed.
-    if (ending.status !== 0 && /^sudo:/m.test(ending.stderr)) throw new PortshimError("refused", answerOf(ending));
-    return ending;
-  },
+  run: (facts, job) => runOnHost(facts, sudo.command(facts, job.argv), { ...job, refused: /^sudo:/m }),
 };
 
 /** Whether the host answers. */
@@ -101,13 +102,22 @@ export function reach({ bridge, host, place }: Facts): Verdict {
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
-/** Whether the host's own value is ours, and `program` there to set it. */
-function onHostsValue(facts: Facts, program: Program): Verdict {
+/** Whether the host's own value is ours. */
+function onHostsValue(facts: Facts): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
   if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
   if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
-  return lacks(facts, program) ?? yes("");
+  return yes("");
+}
+
+/** Whether polkit can be asked for the host's own value, if that is ours. */
+function throughPolkit(facts: Facts): Verdict {
+  const may = onHostsValue(facts);
+  if (!may.usable) return may;
+  const { bridge, host } = facts;
+  if (host && "programs" in host && host.polkit === false) return no("polkit does not run on the host");
+  return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
 /** Which of these programs the host lacks; undefined: none. */
@@ -124,24 +134,38 @@ export function pathOf(program: Program, { host }: Facts): string {
   return path;
 }
 
+/** How a command is run on the host. */
+interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** What it writes to stderr, and fails, if it does not let us; else the program that it was to run has failed. */
+  readonly refused?: RegExp;
+}
+
 /**
- * Runs a command on the host, as whoever the bridge belongs to, for `timeout` milliseconds at most.
+ * Runs a command on the host, as whoever the bridge belongs to.
  *
- * Throws PortshimError `timed-out`, `bridge-failed`.
+ * Throws PortshimError `timed-out`, `refused`, `bridge-failed`.
  */
 export async function runOnHost(
   facts: Facts,
   argv: readonly string[],
-  timeout: number,
-  signal?: AbortSignal,
+  { timeout, signal, input, refused }: OnHost,
 ): Promise<Ending> {
   const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
   const dieWithUs = bridge.path !== undefined;
-  const ending = await run(bridge.command(argv), { timeout, signal, identity: bridge.identity, dieWithUs });
+  const ending = await run(bridge.command(argv), { timeout, signal, input, identity: bridge.identity, dieWithUs });
   if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
+  const isRefused = ending.status !== 0 && refused?.test(ending.stderr);
+  if (isRefused) throw new PortshimError("refused", refusal(answerOf(ending)));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;
+}
+
+/** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
+function answered({ bridge }: Facts, { isDone }: Job, ending: Ending): Ending {
+  const isMute = ending.status <= 1 && ending.stdout + ending.stderr === "";
+  if (bridge?.path === undefined || !isMute || isDone()) return ending;
+  throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
 }
 
 /** What it said to that, as the middle of a sentence. */
@@ -150,7 +174,12 @@ export function answerOf({ stderr, status }: Ending): string {
 }
 
 function refusal(answer: string): string {
-  if (/textual authentication agent/.test(answer)) {
+  if (/^sudo:/.test(answer)) return answer;
+  // systemd waits 25 seconds for polkit, whatever run0 is told.
+  if (/timed out/.test(answer)) return `nobody answered the password prompt in the time that systemd gives (${answer})`;
+  // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
+  const hasAsked = /Access denied/.test(answer);
+  if (!hasAsked && /textual authentication agent|Interactive authentication required/.test(answer)) {
     return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;

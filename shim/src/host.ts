@@ -1,4 +1,4 @@
-import { type Bridge, HOST_PATH } from "./bridge.js";
+import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 import type { Place } from "./place.js";
 import { printable } from "./text.js";
@@ -33,7 +33,7 @@ const NAMESPACE = "/proc/self/ns/net";
  * What the host is asked: only /bin/sh has the same place everywhere (NixOS). The namespace comes last: an answer that was
  * cut off has none.
  */
-const question = (more: string) => `PATH=${HOST_PATH.join(":")}
+const question = (more: string) => `${HOST_ENVIRONMENT}
 for program in ${PROGRAMS.join(" ")}; do command -v $program; done
 ${more}
 ls -Lid ${NAMESPACE}`;

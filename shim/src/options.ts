@@ -56,7 +56,7 @@ export const DEFAULTS: Options = {
 const LONGEST_TIMEOUT = 86400;
 
 /** What --via can name, in the order in which they are tried; route.ts has the routes. */
-export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "sudo"];
+export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
 
 /** portshim's own commands; command.ts has them. */
 export const COMMAND_NAMES = ["check", "persist"] as const;

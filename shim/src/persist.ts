@@ -1,22 +1,22 @@
-import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Ending } from "./child.js";
+import { HOST_ENVIRONMENT } from "./bridge.js";
 import type { Call, Command } from "./command.js";
-import { DROP_IN, dropIn, isDropIn, MARK } from "./dropin.js";
-import { answerOf, type Elevation, no, pkexec, reach, runOnHost, sudo, yes } from "./elevation.js";
+import { assignment, DROP_IN, dropIn, isDropIn } from "./dropin.js";
+import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "./elevation.js";
 import { type Facts, gather, isLocal } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { keeper, keptBy, startsWith } from "./lifetime.js";
 import { networkNamespaceOf } from "./network.js";
 import type { Options } from "./options.js";
 import { named } from "./plan.js";
-import { keepByHand, removeByHand } from "./remedy.js";
+import { byHand, keepByHand, removeByHand } from "./remedy.js";
 import * as report from "./report.js";
-import { checked } from "./route.js";
+import { checked, sysctl } from "./route.js";
 import { STATUS } from "./status.js";
 import { type Assignment, located, resolve } from "./sysctl.js";
 import { printable } from "./text.js";
-import { liveThreshold, NAME, FILE as SETTING } from "./threshold.js";
+import { isSatisfied, liveThreshold, NAME } from "./threshold.js";
 
 /** `portshim persist`: the host keeps the threshold over its restarts. */
 export const persist: Command = {
@@ -27,82 +27,56 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   run,
 };
 
-/** What is done on the host as root. Between us and root there are only these constants and one checked integer. */
+/** What is done on the host as root. Between us and root there are only constants and one checked integer. */
 interface Work {
-  /** For /bin/sh; $1 is the threshold to set. Says DONE at its end. */
-  readonly script: string;
+  readonly kind: "write" | "apply" | "remove";
+  /**
+   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
+   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   */
+  readonly argv: () => readonly string[];
+  /** What the command reads from its stdin. */
+  readonly input?: string;
+  /** The threshold that is to be set. */
   readonly value: number;
   /** The drop-in's text after it; undefined: there is none. */
   readonly text: string | undefined;
 }
 
-/** A script says so at its end: a bridge whose bus has died ends silently, and with 0. */
-const DONE = "done";
+/** The drop-in, as people call it. */
+const FILE = `/${DROP_IN}`;
 
-const FOREIGN = `/${DROP_IN} is there already, and was not written by portshim`;
+/**
+ * pkexec(1) sets PATH, and so does sudo(8). tee follows links, and overwrites whatever has come there since we looked;
+ * but only root can put anything into that folder.
+ */
+const WRITE = `umask 022; tee ${FILE}`;
+const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
+// Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
+const REMOVE_AND_SET = `rm -f ${FILE} || exit; sysctl -p -`;
 
-/** Begins each script. pkexec(1) keeps 126 and 127 for itself. */
-const BEGIN = `set -eu
-umask 022
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-file=/${DROP_IN} setting=${SETTING} new= old=
-trap 's=$?; [ -z "$new" ] || rm -f "$new"; [ -z "$old" ] || echo "$old" >$setting; [ $s -lt 126 ] || s=1; exit $s' EXIT
-trap 'exit 1' HUP INT TERM`;
+const FOREIGN = `${FILE} is there already, and was not written by portshim`;
 
-/** Whose the file is was looked at before, but by somebody who may see less than root, and some time ago. */
-const OURS = `if [ -e $file ] || [ -h $file ]; then
-	if [ -h $file ] || [ ! -f $file ] || ! head -n 1 $file | grep -q '^${MARK}'; then
-		echo '${FOREIGN}' >&2
-		exit 1
-	fi
-fi`;
-
-/** The old value comes back where the script fails after it. */
-const SET = `old=$(cat $setting)
-echo "$1" >$setting`;
-
-const LOWER = `if [ "$(cat $setting)" -gt "$1" ]; then
-${SET}
-fi`;
-
-const END = `old=
-echo ${DONE}`;
-
-/** rename(2) replaces the file as a whole or not at all; the name that it has until then is none that is read. */
-const WRITE = `${BEGIN}
-${OURS}
-mkdir -p /etc/sysctl.d
-new=$(mktemp /etc/sysctl.d/.90-portshim.XXXXXX)
-cat >"$new" <<END
-${dropIn("$1")}END
-chmod 644 "$new"
-sync "$new"
-${LOWER}
-mv -fT "$new" $file
-${END}`;
-
-const APPLY = `${BEGIN}
-${LOWER}
-${END}`;
-
-const REMOVE = `${BEGIN}
-${OURS}
-${SET}
-rm -f $file
-${END}`;
+/** What is so on the host. */
+interface State {
+  readonly text: string | undefined;
+  readonly threshold: number | undefined;
+}
 
 /** Where we are root on the host already. */
 const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
-  command: (_facts, argv) => argv,
-  run: (facts, argv, timeout, _isMute, signal) => runOnHost(facts, argv, timeout, signal),
+  // After a plain su, PATH is that of whoever called it.
+  command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
+  run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
 
-const WAYS: readonly Elevation[] = [asWeAre, pkexec, sudo];
+const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
-async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
+async function run(call: Call): Promise<number> {
+  const { options, env, canBind, log, signal, print } = call;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove puts back what the host's files say, and takes no --start");
   }
@@ -124,16 +98,16 @@ async function run({ options, env, canBind, log, signal, print }: Call): Promise
   const winner = options.remove ? undefined : stronger(facts, root);
   if (winner) log("notice", wins(winner, facts));
   const work = options.remove ? removal(root) : keeping(facts, root);
-  if (work && work.script !== APPLY && isForeign(root)) throw new PortshimError("no-persist", FOREIGN);
+  if (work && work.kind !== "apply" && isForeign(root)) throw new PortshimError("no-persist", FOREIGN);
   if (work === undefined || isIn(root, work)) {
     log("info", nothingToDo(facts, options, winner));
     return STATUS.ok;
   }
-  const argv = ["/bin/sh", "-c", work.script, "sh", checked(work.value)];
+  if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
-  const ways = choose(facts, options, remedy);
+  const ways = choose(facts, work, options, remedy);
   const shown = (way: Elevation) =>
-    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, argv), facts, way.asksSomebody)}`;
+    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody)}`;
   if (options.dryRun) {
     print(`${shown(ways[0])}\n`);
     return STATUS.ok;
@@ -142,18 +116,26 @@ async function run({ options, env, canBind, log, signal, print }: Call): Promise
   for (const way of ways) {
     log("notice", shown(way));
     try {
-      await carryOut(way, argv, facts, options.timeout * 1000, signal);
-      if (!isIn(root, work)) throw new PortshimError("persist-failed", "the host said yes, but nothing changed");
+      await carryOut(way, work, facts, options.timeout * 1000, call);
       log("info", done(work, winner === undefined));
       return STATUS.ok;
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;
       last = error;
+      last.remedy ||= remedy;
+      // Root has done what it could; to ask once more would change nothing.
+      if (last.code === "persist-failed") break;
     }
   }
-  if (last) last.remedy = remedy;
   throw last;
+}
+
+/** systemd brings that folder; a command that made it as well would not fit into the prompt. */
+function noFolder(): PortshimError {
+  const error = new PortshimError("no-persist", `the host has no /${FOLDER}`);
+  error.remedy = `Run this on the host, then persist again:\n    sudo mkdir -m 755 /${FOLDER}`;
+  return error;
 }
 
 /** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
@@ -210,29 +192,47 @@ function isForeign(root: string): boolean {
   } catch {
     return false;
   }
-  return !isDropIn(current(root) ?? "");
+  const text = current(root);
+  return text === undefined || !isDropIn(text);
 }
 
-/** The file is written only where the host would otherwise start with more: what it keeps already is not raised. */
-function keeping(facts: Facts, root: string): Work {
+/**
+ * The file is written only if the host would otherwise start with more, and the value set only if it is higher now: what
+ * is low enough already is not raised.
+ */
+export function keeping(facts: Facts, root: string): Work {
   const { value } = facts.wanted;
-  return keeper(facts)
-    ? { script: APPLY, value, text: current(root) }
-    : { script: WRITE, value, text: dropIn(String(value)) };
+  if (keeper(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
+  const text = dropIn(checked(value));
+  const script = isSatisfied(facts.threshold, value) ? WRITE : WRITE_AND_SET;
+  return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
 }
 
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
-function removal(root: string): Work | undefined {
+export function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
-  return { script: REMOVE, value, text: undefined };
+  const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
+  return { kind: "remove", argv, input: assignment(checked(value)), value, text: undefined };
 }
 
-/** Whether the host is as it is to be; only REMOVE may raise the threshold. */
-function isIn(root: string, { script, text, value }: Work): boolean {
-  const now = liveThreshold();
-  if (now === undefined || current(root) !== text) return false;
-  return script === REMOVE ? now === value : now <= value;
+function stateOf(root: string): State {
+  return { text: current(root), threshold: liveThreshold() };
+}
+
+/** Whether the file is as it is to be. */
+function isFiled({ text }: State, work: Work): boolean {
+  return text === work.text;
+}
+
+/** Whether the threshold is as it is to be; only --remove raises it. */
+function isSet({ threshold }: State, { kind, value }: Work): boolean {
+  return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
+}
+
+function isIn(root: string, work: Work): boolean {
+  const state = stateOf(root);
+  return isFiled(state, work) && isSet(state, work);
 }
 
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
@@ -244,7 +244,7 @@ function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | und
 
 /** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
-  const change = new Map([[DROP_IN, dropIn(String(wanted.value))]]);
+  const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
   const { declared, refused } = resolve(root, change, "boot");
   const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(`/${DROP_IN}`));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
@@ -255,8 +255,9 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
-  const verdicts = named(WAYS, via).map((way) => ({ way, ...way.verdict(facts) }));
+function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
+  const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
+  const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");
@@ -268,32 +269,82 @@ function choose(facts: Facts, { via }: Options, remedy: string): [Elevation, ...
   throw error;
 }
 
+/** Throws PortshimError, with the next step if the work is half done; and says that, if it was stopped in the middle. */
 async function carryOut(
   way: Elevation,
-  argv: readonly string[],
+  work: Work,
   facts: Facts,
   timeout: number,
-  signal: AbortSignal,
+  { log, signal }: Pick<Call, "log" | "signal">,
 ): Promise<void> {
-  const isMute = ({ stdout, stderr }: Ending) => stdout + stderr === "";
-  const ending = await way.run(facts, argv, timeout, isMute, signal);
-  signal.throwIfAborted();
-  if (ending.status !== 0 || !ending.stdout.split("\n").includes(DONE)) {
-    throw new PortshimError("persist-failed", answerOf(ending));
+  const { hostRoot: root = "/" } = facts.place;
+  const before = stateOf(root);
+  const { input } = work;
+  let failure: PortshimError;
+  try {
+    const ending = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
+    const saidYes = ending.status === 0 && ending.stderr === "";
+    failure = new PortshimError("persist-failed", saidYes ? "the host said yes" : answerOf(ending));
+  } catch (error) {
+    if (!(error instanceof PortshimError)) throw error;
+    failure = error;
   }
+  // Neither a yes nor a no is believed: what was done is there to be seen.
+  const after = stateOf(root);
+  if (isFiled(after, work) && isSet(after, work)) {
+    if (work.kind === "write") settle(root);
+    return;
+  }
+  const isTouched = after.text !== before.text || after.threshold !== before.threshold;
+  if (isTouched || failure.code === "persist-failed") {
+    failure.remedy = [halfDone(root, work, before, after), nextStep(work, before, after)].join("\n");
+  }
+  if (isTouched && signal.aborted) log("notice", failure.remedy);
+  throw failure;
 }
 
-function aboutTo({ script, text, value }: Work, facts: Facts): string {
-  if (script === REMOVE) return `About to remove /${DROP_IN} on the host, and to set ${NAME} to ${value}.`;
+/** Has what was written survive a power cut. fsync(2) takes a reader's descriptor, too. */
+function settle(root: string): void {
+  try {
+    const file = openSync(pathOf(root), "r");
+    fsyncSync(file);
+    closeSync(file);
+  } catch {}
+}
+
+/** What of the work is so and what is not. */
+function halfDone(root: string, work: Work, before: State, after: State): string {
+  const { value } = startsWith(resolve(root, new Map(), "boot"));
+  return `Now ${fileNow(work, before, after)}; ${NAME} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
+}
+
+function fileNow(work: Work, before: State, { text }: State): string {
+  if (text === undefined) return `there is no ${FILE}`;
+  if (text === work.text) return `${FILE} is there`;
+  if (text === before.text) return `${FILE} is what it was`;
+  if (text === "") return `${FILE} is empty`;
+  return work.text?.startsWith(text) ? `${FILE} is half written` : `${FILE} holds something else`;
+}
+
+/** The one thing that the person can do after that. */
+function nextStep(work: Work, before: State, after: State): string {
+  if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
+  if (work.kind === "remove") return removeByHand(work.value);
+  if (after.text === before.text) return keepByHand(work.value);
+  return "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove";
+}
+
+function aboutTo({ kind, text, value }: Work, facts: Facts): string {
+  if (kind === "remove") return `About to remove /${DROP_IN} on the host, and to set ${NAME} to ${value}.`;
   const kept = keeper(facts);
-  if (script === APPLY && kept)
+  if (kind === "apply" && kept)
     return `${keptBy(kept)} keeps it on the host, but it was never applied: about to set it now.`;
   return `About to write this on the host, as /${DROP_IN}:\n${(text ?? "").trimEnd().replace(/^/gm, "    ")}`;
 }
 
-function done({ script, value }: Work, isKept: boolean): string {
-  if (script === REMOVE) return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
+function done({ kind, value }: Work, isKept: boolean): string {
+  if (kind === "remove") return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
   const until = isKept ? "also after a restart" : "until the host restarts";
-  const undo = script === WRITE ? " To undo it:\n    portshim persist --remove" : "";
+  const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
   return `Done: ports from ${value} up may be bound, ${until}.${undo}`;
 }

@@ -30,7 +30,7 @@ export function plan(facts: Facts, via?: readonly string[]): Plan {
   return {
     satisfied:
       isSatisfied(facts.threshold, facts.wanted.value) || (facts.threshold === undefined && facts.mayBind === true),
-    steps: routes.map((route) => ({ route, ...route.verdict(facts) })),
+    steps: routes.map((route) => ({ route, ...route.verdict(facts, via !== undefined) })),
     others: ROUTES.filter((route) => !routes.includes(route)).map((route) => ({
       route,
       ...no(via ? "--via does not name it" : `only where --via=${route.name} names it`),

@@ -1,12 +1,11 @@
 import { writeFileSync } from "node:fs";
-import type { Ending } from "./child.js";
 import type { RouteName } from "./contract.js";
 import * as elevation from "./elevation.js";
 import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
 import type { Facts } from "./facts.js";
 import { PortshimError } from "./failure.js";
 import { printable } from "./text.js";
-import { FILE, liveThreshold, NAME } from "./threshold.js";
+import { FILE, isSatisfied, liveThreshold, NAME } from "./threshold.js";
 
 /** One way to let the server have its port. */
 export interface Route {
@@ -19,7 +18,8 @@ export interface Route {
   readonly leavesThreshold?: boolean;
   /** May open a prompt, so only one portshim at a time takes it. */
   readonly asksSomebody?: boolean;
-  verdict(facts: Facts): Verdict;
+  /** Whether it can work here; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
   /** What will run on the host as root; undefined: nothing will. */
   asRoot(facts: Facts, value: number): readonly string[] | undefined;
   /**
@@ -78,7 +78,7 @@ const nsenter: Route = {
   async attempt(facts, value, timeout, signal) {
     const inode = checked(facts.networkNamespace ?? -1);
     const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
-    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], timeout, signal);
+    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
     if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
   },
 };
@@ -91,27 +91,29 @@ function bySysctl(elevation: Elevation, what: string): Route {
     what,
     asksSomebody,
     onlyNamed,
-    verdict(facts) {
-      const may = elevation.verdict(facts);
-      return may.usable ? (lacks(facts, "sysctl") ?? may) : may;
+    verdict(facts, isNamed) {
+      // The last route's reason is the one that is told: it is to be the one that counts for all.
+      const absent = facts.network === "hosts" && reach(facts).usable ? lacks(facts, "sysctl") : undefined;
+      return absent ?? elevation.verdict(facts, isNamed);
     },
     asRoot: (facts, value) => elevation.command(facts, sysctl(facts, value)),
     async attempt(facts, value, timeout, signal) {
-      // sysctl(8) is never silent, neither when it sets a value nor when it cannot.
-      const isMute = ({ stdout, stderr }: Ending) => stdout + stderr === "" && (liveThreshold() ?? 0) > value;
-      const ending = await elevation.run(facts, sysctl(facts, value), timeout, isMute, signal);
+      const isDone = () => isSatisfied(liveThreshold(), value);
+      const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
       if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
     },
   };
 }
 
 const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
+const run0 = bySysctl(elevation.run0, "the same where the host has no pkexec");
 const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
 
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
-export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, sudo];
+export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
 
-function sysctl(facts: Facts, value: number): string[] {
+/** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
+export function sysctl(facts: Facts, value: number): string[] {
   return [pathOf("sysctl", facts), "-w", `${NAME}=${checked(value)}`];
 }
 

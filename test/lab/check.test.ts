@@ -56,6 +56,7 @@ const ROUTES = `
   ✗ capability  we may not bind the port as we are
   ✗ nsenter     only for a container with its own network
   ✓ pkexec      the host can be asked through flatpak-spawn
+  ✗ run0        only where the host has no pkexec, or --via names it
   ✗ sudo        only where --via=sudo names it
 `;
 

@@ -3,6 +3,7 @@ import { suite } from "../suite.js";
 import { startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
+import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
 
 const test = suite("portshim persist", "lab", "nodes");
 
@@ -12,9 +13,12 @@ const BASE = "localhost/portshim-lab/base:1";
 const text = (
   value: number,
 ) => `# Written by portshim persist: ordinary users may bind ports from ${value} up, also after a restart.
-# To undo it: portshim persist --remove
 ${NAME} = ${value}
+# To undo it: portshim persist --remove
 `;
+/** The host's command, as polkit is asked about it and would show it. */
+const WRITE = `/bin/sh -c umask 022; tee ${FILE} | sysctl -p -`;
+const REMOVE = `/bin/sh -c rm -f ${FILE} || exit; sysctl -p -`;
 const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${NAME}=80\n`;
 
 let lab: Lab;
@@ -66,20 +70,19 @@ test("in a toolbox: shows file and command, one prompt, and the host keeps it ov
   assert.is(run.status, 0, run.stderr);
   assert.is(run.stdout, "");
   const shown = text(80).trimEnd().replace(/^/gm, "    ");
-  const command = `About to run as root on the host (you may be asked for a password):\n    /usr/bin/pkexec /bin/sh -c 'set -eu`;
-  assert.ok(
-    run.stderr.startsWith(`portshim: About to write this on the host, as ${FILE}:\n${shown}\n${command}`),
+  assert.is(
     run.stderr,
+    `portshim: About to write this on the host, as ${FILE}:
+${shown}
+About to run as root on the host (you may be asked for a password):
+    /usr/bin/pkexec /bin/sh -c 'umask 022; tee ${FILE} | sysctl -p -'
+portshim: Done: ports from 80 up may be bound, also after a restart. To undo it:
+    portshim persist --remove
+`,
   );
-  const end = "Done: ports from 80 up may be bound, also after a restart. To undo it:\n    portshim persist --remove\n";
-  assert.ok(run.stderr.endsWith(`' sh 80\nportshim: ${end}`), run.stderr);
   assert.equal([await lab.threshold(), await written()], [80, text(80)]);
   assert.is((await lab.asHost(["stat", "--format=%a %U:%G", FILE])).stdout, "644 root:root\n");
-  // The script that was shown is the one that ran.
-  const all = await lab.prompts();
-  assert.is(all.length, prompts + 1);
-  const script = /-c '(set -eu[\s\S]*)' sh 80\n/.exec(run.stderr)?.[1]?.replaceAll("'\\''", "'");
-  assert.is(all.at(-1), `/bin/sh -c ${script} sh 80`);
+  assert.equal((await lab.prompts()).slice(prompts), [WRITE]);
 
   assert.is(await thresholdAfterRestart(), 80);
   const before = await asked();
@@ -98,7 +101,7 @@ test("run twice, it changes nothing and asks nobody", async () => {
   assert.is(again.status, 0);
   assert.is(
     again.stderr,
-    `portshim: Nothing to do: ports from 80 up may be bound, also after a restart (/run/host${FILE}:3).\n`,
+    `portshim: Nothing to do: ports from 80 up may be bound, also after a restart (/run/host${FILE}:2).\n`,
   );
   assert.equal([(await lab.prompts()).length, await stat()], [prompts, inode]);
 });
@@ -119,10 +122,11 @@ test("what the host keeps already is applied, and not raised", async () => {
   await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `${NAME} = 70\n`);
   const before = (await lab.prompts()).length;
   const run = await persist("--start=443");
+  const asked = (await lab.prompts()).slice(before);
   const restarted = await thresholdAfterRestart();
   await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
   assert.equal([run.status, await lab.threshold(), await written(), restarted], [0, 443, "", 70], run.stderr);
-  assert.is((await lab.prompts()).length, before + 1);
+  assert.equal(asked, [`/usr/sbin/sysctl -w ${NAME}=443`]);
   const said =
     "/run/host/etc/sysctl.d/50-admin.conf:1 keeps it on the host, but it was never applied: about to set it now.";
   assert.ok(run.stderr.startsWith(`portshim: ${said}\n`), run.stderr);
@@ -187,7 +191,7 @@ test("--remove takes it away, and puts the kernel's default back", async () => {
     run.stderr,
   );
   assert.ok(run.stderr.endsWith(`portshim: Done: ${FILE} is gone, and ports from 1024 up may be bound.\n`), run.stderr);
-  assert.is((await lab.prompts()).length, prompts + 1);
+  assert.equal((await lab.prompts()).slice(prompts), [REMOVE]);
   const again = await persist("--remove");
   assert.equal([again.status, again.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
   assert.is((await lab.prompts()).length, prompts + 1);
@@ -204,12 +208,13 @@ test("--remove puts back what the rest of the host's files say", async () => {
 });
 
 test("a file of that name that is not portshim's is left alone", async () => {
-  for (const prepare of [`echo ${NAME}=90 >${FILE}`, `ln -s /dev/null ${FILE}`, `mkdir ${FILE}`]) {
+  for (const prepare of [`echo ${NAME}=90 >${FILE}`, `ln -s /dev/null ${FILE}`, `mkdir ${FILE}`, `mkfifo ${FILE}`]) {
     await lab.asHost(["sh", "-c", prepare]);
     for (const argv of [[], ["--remove"]]) {
       const run = await persist(...argv);
-      assert.is(run.status, 69);
-      assert.match(run.stderr, `cannot be changed: ${FILE} is there already, and was not written by portshim\n`);
+      assert.is(run.status, 69, run.stderr);
+      const sentence = `cannot be changed: ${FILE} is there already, and was not written by portshim\n`;
+      assert.ok(run.stderr.includes(sentence), `${prepare}: ${run.stderr}`);
     }
     await lab.removeFile("host", FILE);
   }
@@ -237,29 +242,13 @@ test("on the host in a network namespace of its own: the reason", async () => {
   assert.match(run.stderr, "cannot be changed: this is the host itself with its own network, for which");
 });
 
-test("it is root who looks last whose the file is", async () => {
-  // The admin's own file, in a folder that she may not look into; and one that appears while the prompt is open.
+test("a folder of the host's that cannot be looked into is left alone", async () => {
   await lab.writeFile("host", FILE, `${NAME}=90\n`);
   await lab.asHost(["chmod", "700", "/etc/sysctl.d"]);
   const hidden = await persist();
   await lab.asHost(["chmod", "755", "/etc/sysctl.d"]);
-  assert.is(hidden.status, 69);
+  assert.equal([hidden.status, await written()], [69, `${NAME}=90\n`]);
   assert.match(hidden.stderr, "cannot be changed: the host's /etc/sysctl.d cannot be read from here\n");
-
-  await lab.removeFile("host", FILE);
-  await lab.asHost(["sh", "-c", "mkdir /tmp/late && chmod 777 /tmp/late"]);
-  const watch = `until [ ! -e /tmp/late ]; do sleep 0.01; done; echo ${NAME}=90 >${FILE}; echo written`;
-  const watching = await lab.spawn("host", ["sh", "-c", watch]);
-  await lab.asHost(["chown", "-R", lab.user, "/tmp/late"]);
-  const slow = `#!/bin/sh
-case "$*" in *pkexec\\ /bin/sh*) rmdir /run/host/tmp/late; while [ ! -e /run/host${FILE} ]; do sleep 0.01; done ;; esac
-exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@"
-`;
-  await lab.writeFile("toolbox", "/opt/late", slow, 0o755);
-  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/late" } });
-  await watching.exited;
-  assert.equal([run.status, await written(), await lab.threshold()], [69, `${NAME}=90\n`, 1024], run.stderr);
-  assert.match(run.stderr, `could not be changed: ${FILE} is there already, and was not written by portshim\n`);
 });
 
 test("where the host's folder is a link, it is followed as the host does", async () => {
@@ -277,42 +266,75 @@ test("where the host's folder is a link, it is followed as the host does", async
   assert.match(removed.stderr, /Done: .* is gone/);
 });
 
-test("where the host has no /etc/sysctl.d, it is made", async () => {
+test("a host without /etc/sysctl.d: nobody is asked, and what to do is said", async () => {
   await lab.asHost(["mv", "/etc/sysctl.d", "/etc/away"]);
-  const run = await persist();
-  const [there, removed] = [await written(), await persist("--remove")];
-  await lab.asHost(["sh", "-c", "rmdir /etc/sysctl.d && mv /etc/away /etc/sysctl.d"]);
-  assert.equal([run.status, there, removed.status], [0, text(80), 0], run.stderr);
+  const before = (await lab.prompts()).length;
+  const [run, removed] = [await persist(), await persist("--remove")];
+  await lab.asHost(["mv", "/etc/away", "/etc/sysctl.d"]);
+  assert.equal([run.status, removed.status, await lab.threshold()], [69, 0, 1024], run.stderr);
+  assert.ok(
+    run.stderr.endsWith(
+      `${FILE} cannot be changed: the host has no /etc/sysctl.d\nRun this on the host, then persist again:\n    sudo mkdir -m 755 /etc/sysctl.d\n`,
+    ),
+    run.stderr,
+  );
+  assert.is((await lab.prompts()).length, before);
 });
 
-test("where the value cannot be set, the file is not changed either", async () => {
-  for (const [first, second] of [
-    ["--start=80", "--start=70"],
-    ["--start=80", "--remove"],
-  ] as const) {
-    await lab.setThreshold(1024);
-    await persist(first);
-    await lab.asHost(["mount", "-o", "remount,bind,ro", "/proc/sys/net"]);
-    const run = await persist(second);
-    await lab.asHost(["mount", "-o", "remount,bind,rw", "/proc/sys/net"]);
-    assert.equal([run.status, await written(), await lab.threshold()], [69, text(80), 80], run.stderr);
-    assert.match(run.stderr, /could not be changed: sh: .*Read-only file system/);
-    await persist("--remove");
-  }
+test("a host without sysctl: what it keeps already cannot be set, and nothing is missing if it is set", async () => {
+  await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `${NAME} = 80\n`);
+  await lab.asHost(["mv", "/usr/sbin/sysctl", "/usr/sbin/sysctl.away"]);
+  const before = (await lab.prompts()).length;
+  const run = await persist();
+  // The lab's own setThreshold() needs a sysctl.
+  await lab.asHost(["sh", "-c", `echo 80 >/proc/sys/${NAME.replaceAll(".", "/")}`]);
+  const satisfied = await persist();
+  await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
+  await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
+  assert.equal([run.status, satisfied.status, (await lab.prompts()).length], [69, 0, before], run.stderr);
+  assert.ok(run.stderr.endsWith(`${FILE} cannot be changed: the host has no sysctl\n${BY_HAND}`), run.stderr);
+  assert.match(satisfied.stderr, /^portshim: Nothing to do: /);
+});
+
+/** What is said of a work that is half done: why, what is so, and the one thing to do next. */
+function halfDone(why: RegExp, now: string, next: string, { stderr }: Result): void {
+  const [, answer = "", rest] = /^portshim: persist failed: (.*)\n([\s\S]*)/m.exec(stderr) ?? [];
+  assert.ok(why.test(answer), stderr);
+  assert.is(rest, `Now ${now} after the host's next reboot.\n${next}`);
+}
+
+test("a value that cannot be set: what is so with the file, and what to do", async () => {
+  const remount = (mode: "ro" | "rw") => lab.asHost(["mount", "-o", `remount,bind,${mode}`, "/proc/sys/net"]);
+  const next = (value: number) => `Run this on the host:\n    sudo sysctl -w ${NAME}=${value}\n`;
+  await persist("--start=80");
+  await remount("ro");
+  const lower = await persist("--start=70");
+  const filed = await written();
+  const remove = await persist("--remove");
+  await remount("rw");
+  assert.equal(
+    [lower.status, filed, remove.status, await written(), await lab.threshold()],
+    [69, text(70), 69, "", 80],
+    lower.stderr,
+  );
+  halfDone(/^sysctl: /, `${FILE} is there; ${NAME} is 80, and will be 70`, next(70), lower);
+  halfDone(/^sysctl: /, `there is no ${FILE}; ${NAME} is 80, and will be 1024`, next(1024), remove);
 });
 
 test("a program of the host's that cannot be executed is no refusal", async () => {
-  await lab.asHost(["sh", "-c", "cp /usr/bin/sync /root/sync && mount --bind /dev/null /usr/bin/sync"]);
+  await lab.asHost(["mount", "--bind", "/dev/null", "/usr/bin/tee"]);
   const run = await persist();
-  await lab.asHost(["umount", "/usr/bin/sync"]);
+  await lab.asHost(["umount", "/usr/bin/tee"]);
   assert.equal([run.status, await lab.threshold(), await written()], [69, 1024, ""]);
-  assert.match(run.stderr, /could not be changed: sh: .*sync: Permission denied/);
+  halfDone(/tee: Permission denied/, `there is no ${FILE}; ${NAME} is 1024, and will be 1024`, BY_HAND, run);
 });
 
 test("--start: another port; the threshold is not raised", async () => {
   await lab.setThreshold(20);
+  const before = (await lab.prompts()).length;
   const run = await persist("--start=443");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 20, text(443)], run.stderr);
+  assert.equal((await lab.prompts()).slice(before), [`/bin/sh -c umask 022; tee ${FILE}`]);
 });
 
 test("--dry-run changes nothing, and prints what would be done", async () => {
@@ -345,7 +367,9 @@ test("on the host itself, an ordinary user and root", async () => {
   const user = await lab.asUser(onHost.argv, { env: onHost.env });
   assert.equal([user.status, await lab.threshold(), await written()], [0, 80, text(80)], user.stderr);
   assert.is((await lab.prompts()).length, before + 1);
-  const removed = await lab.asHost([...onHost.argv, "--remove"], { env: onHost.env });
+  // After a plain su, root's PATH has no sbin.
+  const env = { PATH: String(onHost.env.PATH).replaceAll(/:[^:]*sbin/g, "") };
+  const removed = await lab.asHost([...onHost.argv, "--remove"], { env });
   assert.equal([removed.status, await lab.threshold(), await written()], [0, 1024, ""], removed.stderr);
   assert.is((await lab.prompts()).length, before + 1);
   assert.not.match(removed.stderr, /pkexec/);
@@ -368,21 +392,35 @@ test("--via=sudo, where it asks for no password", async () => {
   await lab.asHost(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/etc/sysctl.d"]);
   const failed = await persist("--via=sudo");
   await lab.asHost(["umount", "/etc/sysctl.d"]);
-  assert.equal([failed.status, await lab.threshold()], [69, 1024]);
-  assert.match(failed.stderr, "could not be changed: mktemp: ");
+  assert.equal([failed.status, await lab.threshold()], [69, 80]);
+  assert.match(failed.stderr, `persist failed: tee: ${FILE}: Read-only file system`);
+  await lab.setThreshold(1024);
   const run = await persist("--via=sudo");
   await lab.removeFile("host", "/etc/sudoers.d/test");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
   const ordered = await persist("--remove", "--via=sudo,pkexec", "--dry-run");
-  assert.match(ordered.stdout, "/usr/bin/sudo -n /bin/sh -c ");
+  assert.match(ordered.stdout, "/usr/bin/sudo -n /bin/sh -c 'rm -f ");
   // sudo asks for a password by now; the next way is taken.
   const fallback = await persist("--remove", "--via=sudo,pkexec");
   assert.equal([fallback.status, await lab.threshold(), await written()], [0, 1024, ""], fallback.stderr);
   const none = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_VIA: "nsenter" } });
   assert.is(none.status, 69);
-  assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, sudo\n");
+  assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, run0, sudo\n");
   const here = await persist("--via=write");
   assert.match(here.stderr, "cannot be changed: we are not root on the host\n");
+});
+
+test("on a host that has run0 and no pkexec", async () => {
+  const before = (await lab.prompts()).length;
+  const [run, filed, removed] = await withoutPkexec(
+    lab,
+    async () => [await persist(), await written(), await persist("--remove")] as const,
+  );
+  assert.equal([run.status, filed, removed.status, await written()], [0, text(80), 0, ""], run.stderr);
+  assert.match(run.stderr, `\n    /usr/bin/run0 --background= /bin/sh -c 'umask 022; tee ${FILE} | sysctl -p -'\n`);
+  const asked = (await lab.prompts()).slice(before);
+  assert.equal([asked.length, asked.every((question) => RUN0_ASKS.test(question))], [2, true], asked.join());
+  assert.is(await lab.threshold(), 1024);
 });
 
 test("elsewhere: the reason", async () => {
@@ -440,36 +478,69 @@ test("the right password: written", async () => {
   assert.equal([status, await lab.threshold(), await written()], [0, 80, text(80)], stderr);
 });
 
-for (const [name, mount, answer] of [
+for (const [name, mount, why, file, next] of [
   [
     "a full disk",
     "mount -t tmpfs -o size=4k tmpfs /etc/sysctl.d && head -c 4096 /dev/zero >/etc/sysctl.d/full",
-    "No space left on device",
+    /No space left on device/,
+    `${FILE} is empty`,
+    "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove\n",
   ],
   [
-    "a full disk that has room for a file, not for its text",
-    "mount -t tmpfs -o size=8k,nr_inodes=9 tmpfs /etc/sysctl.d && head -c 8192 /dev/zero >/etc/sysctl.d/full",
-    "No space left on device",
+    "a full disk that has no room for a file either",
+    "mount -t tmpfs -o nr_inodes=1 tmpfs /etc/sysctl.d",
+    /No space left on device/,
+    `there is no ${FILE}`,
+    BY_HAND,
   ],
-  ["a read-only /etc", "mount -t tmpfs -o ro tmpfs /etc/sysctl.d", "Read-only file system"],
+  [
+    "a read-only /etc",
+    "mount -t tmpfs -o ro tmpfs /etc/sysctl.d",
+    /Read-only file system/,
+    `there is no ${FILE}`,
+    BY_HAND,
+  ],
 ] as const) {
-  test(`${name}: a sentence, and no half-written file`, async () => {
+  test(`${name}: what is so and what is not, and the next step`, async () => {
     const mounted = await lab.asHost(["sh", "-c", mount]);
     assert.is(mounted.status, 0, mounted.stderr);
-    const before = await listed();
     const run = await persist();
-    const after = await listed();
+    const size = await lab.asHost(["stat", "--format=%s", FILE]);
+    const threshold = await lab.threshold();
+    // It can be run again, and be undone, without room.
+    const again = await persist();
+    const undone = await persist("--remove");
+    const after = await written();
     const umounted = await lab.asHost(["umount", "/etc/sysctl.d"]);
     assert.is(umounted.status, 0, umounted.stderr);
-    assert.is(run.status, 69);
-    const sentence = /^portshim: the host's \/etc\/sysctl\.d\/90-portshim\.conf could not be changed: (.*)$/m.exec(
-      run.stderr,
-    );
-    assert.match(sentence?.[1] ?? run.stderr, answer);
-    assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
-    assert.equal([after, await lab.threshold()], [before, 1024]);
+    halfDone(why, `${file}; ${NAME} is 80, and will be 1024`, next, run);
+    assert.equal([run.status, threshold, size.stdout], [69, 80, file.endsWith("empty") ? "0\n" : ""]);
+    assert.equal([again.status, undone.status, after], [69, 0, ""], undone.stderr);
+    if (file.endsWith("empty")) assert.is(await lab.threshold(), 1024);
   });
 }
+
+test("a file that was there before: it is emptied, or cut off, and persist knows it again", async () => {
+  await lab.asHost(["sh", "-c", "mount -t tmpfs -o size=4k tmpfs /etc/sysctl.d && cp /usr/bin/tee /root/tee"]);
+  const next = "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove\n";
+  // Stand-ins for a disk on which another takes the room in the moment in which tee has emptied the file.
+  for (const [tee, why, now] of [
+    ['ulimit -f 0; trap "" XFSZ; exec /root/tee "$@"', /File too large/, `is empty; ${NAME} is 80`],
+    ['head -c 99 >"$1"; echo full >&2', /^full$/, `is half written; ${NAME} is 443`],
+  ] as const) {
+    await lab.setThreshold(443);
+    const first = await persist("--start=443");
+    await lab.writeFile("host", "/root/stand-in", `#!/bin/sh\n${tee}\n`, 0o755);
+    await lab.asHost(["mount", "--bind", "/root/stand-in", "/usr/bin/tee"]);
+    const run = await persist("--start=80");
+    await lab.asHost(["umount", "/usr/bin/tee"]);
+    const again = await persist("--start=80");
+    assert.equal([first.status, run.status, again.status, await written()], [0, 69, 0, text(80)], run.stderr);
+    halfDone(why, `${FILE} ${now}, and will be 1024`, next, run);
+    await lab.removeFile("host", FILE);
+  }
+  await lab.asHost(["umount", "/etc/sysctl.d"]);
+});
 
 test("--remove from a read-only /etc: a sentence, and the threshold stays", async () => {
   await persist();
@@ -477,33 +548,62 @@ test("--remove from a read-only /etc: a sentence, and the threshold stays", asyn
   const run = await persist("--remove");
   await lab.asHost(["umount", "/etc/sysctl.d"]);
   assert.equal([run.status, await lab.threshold(), await written()], [69, 80, text(80)]);
-  assert.match(run.stderr, /could not be changed: rm: cannot remove .*: Read-only file system\n/);
-  assert.ok(
-    run.stderr.endsWith(`Run this on the host:\n    sudo rm -f ${FILE} && sudo sysctl -w ${NAME}=1024\n`),
-    run.stderr,
+  halfDone(
+    /^rm: cannot remove .*: Read-only file system$/,
+    `${FILE} is what it was; ${NAME} is 80, and will be 80`,
+    `Run this on the host:\n    sudo rm -f ${FILE} && sudo sysctl -w ${NAME}=1024\n`,
+    run,
   );
 });
 
+const SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/";
+
+/** A bridge that does `instead` where root is to be asked, in place of the real one: no real host does these things. */
+async function throughBridge(instead: string): Promise<Record<string, string>> {
+  const bridge = `#!/bin/sh\ncase "$*" in *pkexec\\ /bin/sh*) ${instead} ;; *) exec ${SPAWN} "$@" ;; esac\n`;
+  await lab.writeFile("toolbox", "/opt/bridge", bridge, 0o755);
+  return { PORTSHIM_BRIDGE: "/opt/bridge" };
+}
+
 test("a host that says yes and does nothing is not believed", async () => {
-  // A stand-in: no real host lies. It answers the first question as flatpak-spawn does, and the second with "done".
-  const lie = `#!/bin/sh
-case "$*" in *pkexec\\ /bin/sh*) echo done ;; *) exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@" ;; esac
-`;
-  await lab.writeFile("toolbox", "/opt/liar", lie, 0o755);
-  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/liar" } });
+  const env = await throughBridge("cat");
+  const run = await lab.inToolbox(["portshim", "persist"], { env });
   assert.is(run.status, 69);
-  assert.match(run.stderr, "could not be changed: the host said yes, but nothing changed\n");
+  halfDone(/^the host said yes$/, `there is no ${FILE}; ${NAME} is 1024, and will be 1024`, BY_HAND, run);
 });
 
-test("a bus that dies in the middle is not taken for a yes", async () => {
-  // A stand-in for the silent end of flatpak-spawn: killing the real bus would end the lab.
-  const mute = `#!/bin/sh
-case "$*" in *pkexec\\ /bin/sh*) ;; *) exec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/ "$@" ;; esac
-`;
-  await lab.writeFile("toolbox", "/opt/mute", mute, 0o755);
-  const run = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_BRIDGE: "/opt/mute" } });
+test("a bus that dies before root was asked is not taken for a yes", async () => {
+  const env = await throughBridge("exit 0");
+  const run = await lab.inToolbox(["portshim", "persist"], { env });
   assert.is(run.status, 69);
-  assert.match(run.stderr, "the host could not be asked: mute ended without an answer: the session bus went away\n");
+  assert.match(run.stderr, "the host could not be asked: bridge ended without an answer: the session bus went away\n");
+  assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
+  assert.not.match(run.stderr, /Now /);
+});
+
+test("a bus that dies after root has done it: it is done", async () => {
+  const env = await throughBridge(`${SPAWN} "$@" >/dev/null 2>&1; exit 1`);
+  const run = await lab.inToolbox(["portshim", "persist"], { env });
+  assert.equal([run.status, await written(), await lab.threshold()], [0, text(80), 80], run.stderr);
+});
+
+test("a bus that dies, or a stop, when root has done half of it: that is said", async () => {
+  await lab.asHost(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/etc/sysctl.d"]);
+  const now = `Now there is no ${FILE}; ${NAME} is 80, and will be 1024 after the host's next reboot.\n${BY_HAND}`;
+  const died = await lab.inToolbox(["portshim", "persist"], {
+    env: await throughBridge(`${SPAWN} "$@" >/dev/null 2>&1; exit 1`),
+  });
+  await lab.setThreshold(1024);
+  const env = await throughBridge(`${SPAWN} "$@"; exec sleep 20`);
+  const running = await lab.spawn("toolbox", ["portshim", "persist"], { env });
+  while ((await lab.threshold()) !== 80) await new Promise((resolve) => setTimeout(resolve, 20));
+  await running.kill("SIGTERM");
+  const stopped = await running.exited;
+  await lab.asHost(["umount", "/etc/sysctl.d"]);
+  assert.is(died.status, 69);
+  assert.ok(died.stderr.endsWith(`the session bus went away\n${now}`), died.stderr);
+  assert.is(stopped.signal, "SIGTERM");
+  assert.ok(stopped.stderr.endsWith(`portshim: ${now}`), stopped.stderr);
 });
 
 test("what is no port does not get near root", async () => {
@@ -514,6 +614,12 @@ test("what is no port does not get near root", async () => {
     assert.match(run.stderr, "--start must be an integer from 0 to 1024, not ");
   }
   assert.is((await lab.prompts()).length, before);
+});
+
+test("of all that root was asked here, polkit's prompt shows every word: 80 characters", async () => {
+  const prompts = await lab.prompts();
+  assert.ok(prompts.includes(WRITE) && prompts.includes(REMOVE));
+  for (const prompt of prompts) assert.ok(prompt.length <= 80 && !/[&<>]/.test(prompt), prompt);
 });
 
 test.run();

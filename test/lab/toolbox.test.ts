@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, type RunOptions, startLab } from "./lab.js";
+import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
 
 const test = suite("the main job, in a toolbox", "lab", "nodes");
 
@@ -98,7 +99,7 @@ test("--dry-run tells the plan and asks nobody for a password", async () => {
   assert.match(run.stdout, /place: a toolbox \(\/run\/\.toolboxenv\)\n/);
   assert.match(
     run.stdout,
-    /yes {2}pkexec: the host can be asked through flatpak-spawn\nno {3}sudo: only where .*\nWould run as root:\n/,
+    /yes {2}pkexec: the host can be asked through flatpak-spawn\nno {3}run0: .*\nno {3}sudo: only where .*\nWould run as root:\n/,
   );
   assert.is((await lab.prompts()).length, prompts);
 });
@@ -149,13 +150,31 @@ test("no bridge program", async () => {
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
-test("a host without pkexec", async () => {
-  await lab.asHost(["mv", "/usr/bin/pkexec", "/usr/bin/pkexec.away"]);
-  const run = await portshim(STARTED);
-  await lab.asHost(["mv", "/usr/bin/pkexec.away", "/usr/bin/pkexec"]);
+test("a host without pkexec and run0", async () => {
+  await lab.asHost(["mv", "/usr/bin/run0", "/usr/bin/run0.away"]);
+  const run = await withoutPkexec(lab, () => portshim(STARTED));
+  await lab.asHost(["mv", "/usr/bin/run0.away", "/usr/bin/run0"]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, "cannot be lowered from here: the host has no pkexec\n");
+  assert.match(run.stderr, "cannot be lowered from here: the host has no pkexec and no run0\n");
   assert.ok(run.stderr.endsWith(BY_HAND));
+});
+
+test("a host that has run0 and no pkexec", async () => {
+  const prompts = (await lab.prompts()).length;
+  const run = await withoutPkexec(lab, () => portshim(STARTED));
+  await lab.polkit("NO");
+  await lab.setThreshold(1024);
+  const refused = await withoutPkexec(lab, () => portshim(STARTED));
+  const both = await portshim(["--dry-run", "--via=run0", ...STARTED]);
+  assert.equal([run.status, run.stdout], [0, "started\n"], run.stderr);
+  const command = `/usr/bin/run0 --background= /usr/sbin/sysctl -w ${NAME}=80`;
+  assert.match(run.stderr, `About to run as root on the host (you may be asked for a password):\n    ${command}\n`);
+  assert.match(run.stderr, "Done: ports from 80 up may be bound until the host restarts.");
+  assert.match((await lab.prompts()).slice(prompts)[0] ?? "", RUN0_ASKS);
+  assert.equal([refused.status, refused.stdout, await lab.threshold()], [77, "", 1024]);
+  assert.match(refused.stderr, "portshim: the host refused to set");
+  assert.match(refused.stderr, `Tried through ${await spawnPath()}:\n    ${command}\n`);
+  assert.match(both.stdout, `Would run as root:\n    ${command}\n`);
 });
 
 test("a route that says yes and changes nothing has failed", async () => {
