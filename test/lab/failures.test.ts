@@ -7,7 +7,6 @@ const test = suite("what can go wrong on the way", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const BASE = "localhost/portshim-lab/base:1";
-const ROOT_COMMAND = `/usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`;
 const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
 const WITHOUT_NODE = { PATH: "/usr/bin:/bin" };
 const STARTED = ["--", "/bin/sh", "-c", "echo started"];
@@ -43,16 +42,6 @@ async function failed({ status, stdout }: Result, expected: number): Promise<voi
 const podman = (options: string[], argv: string[]): Promise<Result> =>
   lab.asUser(["podman", "run", "--rm", ...options, BASE, ...argv], { timeout: 60_000 });
 const inPodman = (options: string[], argv: string[]) => podman([...hostNetwork(lab), ...options], argv);
-
-test("a graphical prompt is dismissed", async () => {
-  // Marked fake: a pkexec that exits as after a dismissal, which takes a graphical agent and a hand.
-  const fake = "#!/bin/sh\necho 'Error executing command as another user: Request dismissed' >&2\nexit 126\n";
-  const run = await without("/usr/bin/pkexec", fake, () => lab.inToolbox(["portshim", ...STARTED]));
-  await failed(run, 77);
-  assert.match(run.stderr, "portshim: the password prompt was dismissed\n");
-  assert.ok(run.stderr.includes(`:\n    ${ROOT_COMMAND}\n${BY_HAND}`));
-  assert.ok(run.stderr.endsWith("RestartPreventExitStatus=NOPERM keeps it from that.)\n"));
-});
 
 test("a host without sysctl", async () => {
   const run = await without("/usr/sbin/sysctl", undefined, () => lab.inToolbox(["portshim", ...STARTED]));
