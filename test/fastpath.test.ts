@@ -256,7 +256,7 @@ const SWITCHES = ["", "", "0", "1", "1", "2", "yes", "01", "1 "];
 
 /** Mostly nothing but the command; else options and variables, some of them no good. */
 function invocation(random: Random): Pick<Start, "argv" | "env"> {
-  const env: Record<string, string> = random.chance(0.1) ? random.pick(OTHER_VARIABLES) : {};
+  const env: Record<string, string> = random.chance(0.1) ? { ...random.pick(OTHER_VARIABLES) } : {};
   if (random.chance(0.65)) return { argv: COMMAND, env };
   const set = (name: string, values: readonly string[]) => {
     if (random.chance(0.25)) env[name] = random.pick(values);
