@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
+import { withDialog } from "./dialog.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 
 const test = suite("a desktop", "lab", "nodes");
@@ -14,17 +15,13 @@ test.before(async () => {
   await lab.installShim();
   await lab.installShim({ where: "distrobox" });
   await lab.polkit("AUTH_ADMIN");
-  await lab.asGraphical(["true"]); // Before it there is no agent.
 });
 test.after(() => lab.stop());
 test.before.each(() => lab.setThreshold(1024));
 
 /** Starts portshim in the toolbox, and answers the dialog that opens for it. */
-async function ask(argv: readonly string[], answer: () => Promise<void>): Promise<Running> {
-  const running = await lab.spawn("toolbox", ["portshim", ...argv]);
-  await lab.desktop.asked();
-  await answer();
-  return running;
+function ask(argv: readonly string[], answer: () => Promise<void>): Promise<Running> {
+  return withDialog(lab, () => lab.spawn("toolbox", ["portshim", ...argv]), answer);
 }
 
 async function password(): Promise<void> {
@@ -60,9 +57,8 @@ test("the dialog left alone: 77 after --timeout", async () => {
 });
 
 test("a real distrobox is told from a toolbox, and its server starts through the same dialog", async () => {
-  const running = await lab.spawn("distrobox", ["portshim", "--start=80", "--verbose", ...STARTED]);
-  await lab.desktop.asked();
-  await password();
+  const argv = ["portshim", "--start=80", "--verbose", ...STARTED];
+  const running = await withDialog(lab, () => lab.spawn("distrobox", argv), password);
   const { status, stdout, stderr } = await running.exited;
   assert.equal([status, stdout, await lab.threshold()], [0, "started\n", 80], stderr);
   assert.match(stderr, "place: a distrobox (");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
+import { withDialog } from "./dialog.js";
 import { type Lab, type Running, startLab, type Where } from "./lab.js";
 
 const test = suite("lab", "lab", "nodes");
@@ -137,13 +138,7 @@ test("polkit answers as it is told, and what it was asked is known", async () =>
 test("polkit's dialog is real: dismissed, a wrong password, the right one", async () => {
   await lab.polkit("AUTH_ADMIN");
   const pkexec = [...toHost, "pkexec", "/usr/sbin/sysctl", "-w", `${key}=80`];
-  const dialog = async (answer: () => Promise<void>) => {
-    const running = await lab.spawn("toolbox", pkexec);
-    await lab.desktop.asked();
-    await answer();
-    return running;
-  };
-  await lab.asGraphical(["true"]); // Before it there is no agent.
+  const dialog = (answer: () => Promise<void>) => withDialog(lab, () => lab.spawn("toolbox", pkexec), answer);
 
   const dismissed = await dialog(async () => {
     const { stdout } = await lab.asGraphical(["sh", "-c", "import -window root png:- | identify -format '%k' -"]);
