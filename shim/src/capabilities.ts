@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 
 /** Bits of the capability sets (linux/capability.h). */
-const BITS = { setgid: 6, setuid: 7, setpcap: 8, net_bind_service: 10 } as const;
+const BITS = { setgid: 6, setuid: 7, net_bind_service: 10 } as const;
 
 /** A capability that portshim asks about, as setpriv(1) names it. */
 export type Capability = keyof typeof BITS;

@@ -16,7 +16,7 @@ export const check: Command = {
 };
 
 async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
-  // A start heeds more variables than we do, and refuses those that are no good.
+  // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env, ROUTE_NAMES);
   const drop = dropFor(options);
   const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });

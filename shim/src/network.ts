@@ -15,7 +15,7 @@ export function networkNamespaceOf(process: number | "self"): number | undefined
 }
 
 /** The inode in a namespace link's text, `net:[4026531833]`. */
-export function inodeOf(link: string): number | undefined {
+function inodeOf(link: string): number | undefined {
   const digits = /^net:\[([1-9]\d{0,14})\]$/.exec(link)?.[1];
   return digits === undefined ? undefined : Number(digits);
 }

@@ -25,7 +25,7 @@ export const MOST_GROUPS = 1024;
 export const LONGEST_HOME = 4096;
 
 /** The bytes of `struct reply` in launcher.c: 32-bit numbers (every machine it is built for is little-endian), then HOME. */
-export function encode({ start = false, refused = false, user, keepsPort = false }: Reply): Buffer {
+function encode({ start = false, refused = false, user, keepsPort = false }: Reply): Buffer {
   const bytes = Buffer.alloc(4 * (4 + MOST_GROUPS) + LONGEST_HOME);
   const flags = (start ? START : 0) | (refused ? REFUSED : 0) | (user ? HAS_USER : 0) | (keepsPort ? KEEPS_PORT : 0);
   const { uid, gid, groups, home } = user ?? { uid: 0, gid: 0, groups: [], home: "" };
