@@ -41,6 +41,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     }),
     networkNamespace: 4026531840,
     network: "hosts",
+    ownTerminal: false,
     ...different,
   };
 }

@@ -38,7 +38,7 @@ export const HOST_PATH = [
 export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
 
 /** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
-const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
+export const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
 
 /** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { constants } from "node:os";
 import { withParent } from "./launcher.js";
 
@@ -30,6 +30,8 @@ export interface Conditions {
   readonly identity?: Identity | undefined;
   /** What it reads from its stdin, small enough for a pipe: it is there as a whole before the program looks. */
   readonly input?: string | undefined;
+  /** A terminal's descriptor, which is its stdin and stdout instead. */
+  readonly terminal?: number | undefined;
   /** Have it die when we do, even of KILL; see launcher.ts. */
   readonly dieWithUs?: boolean;
   /** Most bytes kept of either stream; default: 64 KiB. */
@@ -50,7 +52,7 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
 export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  const { timeout, signal, identity, input, most = MOST_OUTPUT } = conditions;
+  const { timeout, signal, identity, input, terminal, most = MOST_OUTPUT } = conditions;
   const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
@@ -61,8 +63,9 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     const who = identity ? { uid: identity.uid, gid: identity.gid } : {};
     let child: ChildProcess;
     const stdin = input === undefined ? "ignore" : "pipe";
+    const stdio: StdioOptions = terminal === undefined ? [stdin, "pipe", "pipe"] : [terminal, terminal, "pipe"];
     try {
-      child = spawn(program, rest, { cwd: "/", env, stdio: [stdin, "pipe", "pipe"], ...who });
+      child = spawn(program, rest, { cwd: "/", env, stdio, ...who });
     } catch (error) {
       // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
       resolve({ status: 127, stdout: "", stderr: (error as Error).message, timedOut: false });

@@ -35,6 +35,9 @@ export interface Elevation {
   run(facts: Facts, job: Job): Promise<Ending>;
 }
 
+/** What a command says to us that had our terminal: its words are there. */
+export const SEEN = "see above";
+
 /** What root is asked to run. */
 export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
   /** It has to say something, however it ends. */
@@ -53,10 +56,10 @@ export const pkexec: Elevation = {
   },
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
-    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), job);
+    const isRefused = (ending: Ending) => ending.status === 127 && !bridgeFailed(ending);
+    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
     // pkexec(1), RETURN VALUE.
     if (ending.status === 126) throw new PortshimError("dismissed");
-    if (ending.status === 127) throw new PortshimError("refused", refusal(answerOf(ending)));
     return answered(facts, job, ending);
   },
 };
@@ -74,8 +77,10 @@ export const run0: Elevation = {
   // It would colour a terminal's background.
   command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
   async run(facts, job) {
-    const refused = /Interactive authentication required|Access denied|timed out/;
-    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, refused }));
+    const words = /Interactive authentication required|Access denied|timed out/;
+    const isRefused = ({ status, stderr }: Ending) =>
+      stderr === SEEN ? status === 1 : status !== 0 && words.test(stderr);
+    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, isRefused }));
   },
 };
 
@@ -88,7 +93,10 @@ export const sudo: Elevation = {
     return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may let us without a password")) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
-  run: (facts, job) => runOnHost(facts, sudo.command(facts, job.argv), { ...job, refused: /^sudo:/m }),
+  run(facts, job) {
+    const isRefused = ({ status, stderr }: Ending) => status !== 0 && /^sudo:/m.test(stderr);
+    return runOnHost(facts, sudo.command(facts, job.argv), { ...job, isRefused });
+  },
 };
 
 /** Whether the host answers. */
@@ -136,29 +144,44 @@ export function pathOf(program: Program, { host }: Facts): string {
 
 /** How a command is run on the host. */
 interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
-  /** What it writes to stderr, and fails, if it does not let us; else the program that it was to run has failed. */
-  readonly refused?: RegExp;
+  /** It does not let us; else, if it failed, the program that it was to run has. */
+  readonly isRefused?: (ending: Ending) => boolean;
 }
 
 /**
- * Runs a command on the host, as whoever the bridge belongs to.
+ * Runs a command on the host, as whoever the bridge belongs to; once more on our terminal, if polkit has no other way to ask.
  *
- * Throws PortshimError `timed-out`, `refused`, `bridge-failed`.
+ * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
-export async function runOnHost(
-  facts: Facts,
-  argv: readonly string[],
-  { timeout, signal, input, refused }: OnHost,
-): Promise<Ending> {
-  const { bridge } = facts;
-  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
-  const dieWithUs = bridge.path !== undefined;
-  const ending = await run(bridge.command(argv), { timeout, signal, input, identity: bridge.identity, dieWithUs });
-  if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
-  const isRefused = ending.status !== 0 && refused?.test(ending.stderr);
-  if (isRefused) throw new PortshimError("refused", refusal(answerOf(ending)));
+export async function runOnHost(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending> {
+  const isRefused = (ending: Ending) => conditions.isRefused?.(ending) === true;
+  let ending = await callHost(facts, argv, conditions);
+  if (isRefused(ending) && hasNoAgent(ending.stderr)) {
+    ending = (await askOnTerminal(facts, argv, conditions)) ?? ending;
+  }
+  if (isRefused(ending)) throw new PortshimError("refused", refusal(answerOf(ending)));
   if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
   return ending;
+}
+
+/** The same, with however it ended. Throws PortshimError `timed-out`. */
+async function callHost({ bridge }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
+  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
+  const dieWithUs = bridge.path !== undefined;
+  const ending = await run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
+  if (ending.timedOut) throw new PortshimError("timed-out", String(conditions.timeout / 1000));
+  return ending;
+}
+
+/** Has polkit ask on our terminal; undefined: it cannot. */
+async function askOnTerminal(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending | undefined> {
+  if (!facts.ownTerminal) return undefined;
+  // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
+  if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
+  const { onTerminal } = require("./terminal.js") as typeof import("./terminal.js");
+  const { timeout, signal, input } = conditions;
+  const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
+  return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));
 }
 
 /** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
@@ -173,13 +196,18 @@ export function answerOf({ stderr, status }: Ending): string {
   return printable(stderr) || `nothing, with status ${status}`;
 }
 
+/** Polkit had nothing to ask with: pkexec and run0 then look for a terminal of their own. */
+function hasNoAgent(answer: string): boolean {
+  // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
+  const hasAsked = /Access denied/.test(answer);
+  return !hasAsked && /textual authentication agent|Interactive authentication required/.test(answer);
+}
+
 function refusal(answer: string): string {
   if (/^sudo:/.test(answer)) return answer;
   // systemd waits 25 seconds for polkit, whatever run0 is told.
   if (/timed out/.test(answer)) return `nobody answered the password prompt in the time that systemd gives (${answer})`;
-  // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
-  const hasAsked = /Access denied/.test(answer);
-  if (!hasAsked && /textual authentication agent|Interactive authentication required/.test(answer)) {
+  if (hasNoAgent(answer)) {
     return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
   }
   if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;

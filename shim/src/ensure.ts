@@ -15,6 +15,8 @@ export interface Task {
   readonly log: Log;
   /** Stops it: with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /** See facts.ts. */
+  readonly ownTerminal?: boolean;
   /** Find out more than there is need for; see facts.ts. */
   readonly thorough?: boolean;
   /** The server can bind low ports as it is: it holds CAP_NET_BIND_SERVICE, whatever this process holds. */
@@ -54,8 +56,8 @@ export interface Found {
 
 /** Finds what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<Found> {
-  const { options, drop, env, signal, canBind, thorough = false } = task;
-  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, thorough };
+  const { options, drop, env, signal, canBind, ownTerminal = false, thorough = false } = task;
+  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, ownTerminal, thorough };
   const [facts] = await Promise.all([gather(request), prepareLater()]);
   signal?.throwIfAborted();
   return { facts, plan: later().plan(facts, options.via) };

@@ -106,7 +106,7 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
   if (options.help) return print(help(commands(), (require("./route.js") as typeof import("./route.js")).ROUTES));
   if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
   const drop = dropFor(options);
-  const task: Task = { ...setting, options, drop, log: logger(options) };
+  const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
   const found = await preview({ ...task, thorough: options.dryRun });
   if (options.dryRun) {
     const { facts, plan } = found;

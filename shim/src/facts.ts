@@ -33,6 +33,8 @@ export interface Facts {
   readonly networkNamespace: number | undefined;
   /** Whose network namespace ours is. */
   readonly network: Network;
+  /** The terminal, if there is one, is ours to ask on. */
+  readonly ownTerminal: boolean;
 }
 
 /** What the facts are read for. */
@@ -46,6 +48,8 @@ export interface Request {
   readonly canBind: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly signal?: AbortSignal | undefined;
+  /** The terminal is ours to ask on; default: it is that of a program which calls the library. */
+  readonly ownTerminal?: boolean;
   /** Ask the host, and whether the port may be bound, even where there is no need. */
   readonly thorough?: boolean;
 }
@@ -57,7 +61,7 @@ export interface Request {
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { start, asker, drop, env, signal, thorough = false } = request;
+  const { start, asker, drop, env, signal, ownTerminal = false, thorough = false } = request;
   const where = place(env);
   const declaredHere = resolve();
   // What takes time and does not decide is left for later: the host needs time for its answer.
@@ -92,6 +96,7 @@ export async function gather(request: Request): Promise<Facts> {
     host,
     networkNamespace,
     network,
+    ownTerminal,
   };
 }
 

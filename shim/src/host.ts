@@ -5,7 +5,7 @@ import { printable } from "./text.js";
 import { FILE, LARGEST } from "./threshold.js";
 
 /** What a route may need of the host. */
-const PROGRAMS = ["pkexec", "run0", "sudo", "podman", "nsenter", "sysctl"] as const;
+const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
 
 /** A program of the host's. */
 export type Program = (typeof PROGRAMS)[number];

@@ -87,6 +87,7 @@ async function run(call: Call): Promise<number> {
     env,
     canBind,
     signal,
+    ownTerminal: true,
     thorough: true,
   });
   signal.throwIfAborted();

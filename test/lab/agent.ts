@@ -1,5 +1,5 @@
-import { appendFileSync } from "node:fs";
 import type { Lab } from "./lab.js";
+import { openPty } from "./pty.js";
 
 /** A polkit agent in a terminal of its own, as a desktop has one in a window: it asks the user for her password. */
 export interface Agent {
@@ -18,33 +18,22 @@ export interface Agent {
  * its prompt is abandoned, pkttyagent never asks again.
  */
 export async function startAgent(lab: Lab): Promise<Agent> {
-  const keyboard = `/run/user/${lab.uid}/portshim-lab/keyboard`;
   // pkttyagent closes the descriptor --notify-fd once it is registered; its prompt goes to the terminal alone.
   const agent = 'pkttyagent --process "$(pgrep -x -n -u "$(id -u)" flatpak-session)" --notify-fd 4 4>&1 >/dev/tty';
-  const terminal = `
-    rm -f "$1" && mkfifo "$1" && exec 3<>"$1" || exit
-    exec script --quiet --return --flush --command "$2" /dev/null <&3
-  `;
-  const command = `${agent} | { cat; echo registered; }`;
   // The bus starts the helper when it is first called.
   await lab.asUser(["busctl", "--user", "call", "org.freedesktop.Flatpak", "/", "org.freedesktop.DBus.Peer", "Ping"]);
-  const running = await lab.spawn("user", ["sh", "-c", terminal, "sh", keyboard, command]);
-  await running.waitFor(/registered/);
+  const pty = await openPty(lab, `${agent} | { cat; echo registered; }`);
+  await pty.shows(/registered/);
   return {
-    asked: async () => {
-      await running.waitFor(/Password: /);
-      // It throws away what was typed before it has turned the echo off.
-      const echo = 'until stty -F "/dev/$(ps -C pkttyagent -o tty=)" | grep -q -- -echo; do sleep 0.02; done';
-      await lab.asHost(["sh", "-c", echo]);
-    },
-    type: (line) => appendFileSync(`${lab.root}${keyboard}`, `${line}\n`),
+    asked: () => pty.asked("pkttyagent"),
+    type: (line) => pty.type(`${line}\n`),
     get screen() {
-      return running.stdout;
+      return pty.screen;
     },
     stop: async () => {
       // Without its terminal pkttyagent lives on.
       await lab.asHost(["pkill", "-KILL", "-x", "pkttyagent"]);
-      await running.exited;
+      await pty.exited;
     },
   };
 }
