@@ -1,26 +1,21 @@
 import type { Lab, Running } from "./lab.js";
 
-/**
- * Starts what has polkit ask, waits for the desktop's dialog, and answers it. On a busy machine MATE's agent was seen to show
- * none for a question that comes right behind another; then it is asked once more.
- */
-export async function withDialog(
+/** Starts what has polkit ask, waits for the desktop's dialog, and answers it. */
+export async function withDialog<Started extends Pick<Running, "kill" | "exited">>(
   lab: Lab,
-  start: () => Promise<Running>,
+  start: () => Promise<Started>,
   answer: () => Promise<void>,
-): Promise<Running> {
+): Promise<Started> {
   await lab.asGraphical(["true"]); // Before it there is no agent.
-  for (let isLast = false; ; isLast = true) {
-    const running = await start();
-    try {
-      await lab.desktop.asked();
-    } catch (error) {
-      if (isLast) throw error;
-      await running.kill();
-      await running.exited;
-      continue;
-    }
+  const running = await start();
+  try {
+    await lab.desktop.asked();
     await answer();
-    return running;
+  } catch (error) {
+    // Nobody would answer its dialog, and the next one would wait behind it.
+    await running.kill();
+    await running.exited;
+    throw error;
   }
+  return running;
 }

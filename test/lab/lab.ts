@@ -434,7 +434,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     asked: async () => {
       // Each time it asks there is another of polkit's helpers, which then reads the password from descriptor 0.
       const script = `
-        until pid=$(pgrep --newest --full /polkit-agent-helper-1) && test "$pid" != "$1" &&
+        until pid=$(pgrep --newest --full ^/usr/lib/polkit-1/polkit-agent-helper-1) && test "$pid" != "$1" &&
           grep -q '^0 0x0 ' "/proc/$pid/syscall"; do sleep 0.02; done
         echo "$pid"
       `;
