@@ -13,7 +13,7 @@ host=(
 	podman podman-toolbox distrobox crun uidmap passt fuse-overlayfs netavark aardvark-dns catatonit
 	flatpak flatpak-xdg-utils firewalld nftables iptables
 	docker.io docker-cli rootlesskit slirp4netns runsc
-	xvfb openbox mate-polkit xdotool imagemagick
+	xvfb openbox mate-polkit xdotool imagemagick tesseract-ocr tesseract-ocr-eng
 	libatomic1 # for the official builds of Node
 )
 # What distrobox wants is here so that it need not install it.

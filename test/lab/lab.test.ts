@@ -141,10 +141,7 @@ test("polkit's dialog is real: dismissed, a wrong password, the right one", asyn
   const dialog = (answer: () => Promise<void>) => withDialog(lab, () => lab.spawn("toolbox", pkexec), answer);
 
   const dismissed = await dialog(async () => {
-    const { stdout } = await lab.asGraphical(["sh", "-c", "import -window root png:- | identify -format '%k' -"]);
-    assert.ok(Number(stdout) > 100, `${stdout} colours on the screen`);
-    const picture = await lab.desktop.screenshot();
-    assert.is(picture.subarray(1, 4).toString(), "PNG");
+    assert.match(await lab.desktop.read(await lab.desktop.screenshot()), /sysctl[\s\S]*Cancel Authenticate/);
     await lab.desktop.press("Escape");
   });
   assert.equal([(await dismissed.exited).status, await lab.threshold()], [126, 1024]);

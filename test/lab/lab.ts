@@ -56,8 +56,10 @@ export interface Desktop {
   type(text: string): Promise<void>;
   /** Presses keys, by their names in X: `Return`, `Escape`. */
   press(...keys: string[]): Promise<void>;
-  /** What the screen shows, as a PNG. */
+  /** The picture of polkit's dialog that is open, as a small PNG. */
   screenshot(): Promise<Buffer>;
+  /** The text that a picture shows. */
+  read(picture: Buffer): Promise<string>;
 }
 
 /** A Silverblue-like host, freshly booted. */
@@ -450,9 +452,12 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     },
     screenshot: async () => {
       const file = `${reports}/screenshot.png`;
-      await mustRun("graphical", ["import", "-window", "root", file]);
+      const small = '-depth 8 -bordercolor "#b0b0b0" -border 2 -quantize YUV +dither -colors 64 -strip';
+      const script = `import -window Authenticate miff:- | magick - ${small} "$1"`;
+      await mustRun("graphical", ["sh", "-c", script, "sh", file]);
       return readFileSync(`/proc/${init}/root${file}`);
     },
+    read: (picture) => mustRun("user", ["tesseract", "stdin", "stdout", "--psm", "6"], { input: picture }),
   };
 
   async function reboot(): Promise<void> {
