@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { type Lab, type RunOptions, startLab } from "./lab.js";
 import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
@@ -49,6 +52,8 @@ portshim: Done: ports from 80 up may be bound until the host restarts. To keep i
     portshim persist
 `,
   );
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+  assert.match(readme, `\n${running.stderr.replace(/^(?=.)/gm, "    ")}    serving on 80, pid `);
   await running.kill("SIGTERM");
   assert.is((await running.exited).signal, "SIGTERM");
 });
