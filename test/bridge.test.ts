@@ -11,6 +11,7 @@ const TOOLBOX: Place = {
   evidence: "",
   isHost: "no",
   sharesNetwork: true,
+  byUsersPodman: true,
   keeper: "host",
 };
 const FEDORA = "/usr/bin/flatpak-spawn";

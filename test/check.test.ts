@@ -138,7 +138,7 @@ test("the report: a route that runs nothing as root", async () => {
   const text = await report(inPodman({ mayBind: true }));
   assert.match(
     text,
-    "portshim -- COMMAND would take the route capability.\nThen ports from 80 up may be bound by servers that are given",
+    "portshim -- COMMAND would take the route capability.\nThen ports from 80 up may be bound by the server that portshim starts here",
   );
 });
 

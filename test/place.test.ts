@@ -39,6 +39,8 @@ const places: [name: string, files: Files, env: NodeJS.ProcessEnv, evidence: str
   ],
   ["docker", { "/.dockerenv": "" }, {}, "/.dockerenv"],
   ["docker", { "/.dockerenv": "", "/proc/self/mountinfo": OVERLAY }, {}, "/.dockerenv"],
+  ["docker", { "/.dockerenv": "", "/proc/self/uid_map": ROOTFUL }, {}, "/.dockerenv"],
+  ["rootless docker", { "/.dockerenv": "", "/proc/self/uid_map": ROOTLESS }, {}, "/.dockerenv, and a user namespace"],
   [
     "host",
     { "/.dockerenv": "", "/proc/self/mountinfo": DISK, "/proc/self/ns/pid": INITIAL },

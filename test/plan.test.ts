@@ -55,6 +55,12 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     { nsenter: /the host has no podman$/ },
   ],
   [
+    "a network of its own that root's docker or podman made",
+    inPodman({ network: "own", place: { ...inPodman().place, byUsersPodman: false } }),
+    [],
+    { nsenter: /only for a container that a user's own podman made$/ },
+  ],
+  [
     "a network nobody knows: no guess",
     inPodman({ network: "unknown" }),
     [],

@@ -42,6 +42,14 @@ const cases: [name: string, facts: Facts, text: string][] = [
 or, with --network host, run this on the host:
 ${BY_HAND}`,
   ],
+  [
+    "rootless docker, whose --network host is not the host's",
+    kept("rootless docker", "unknown"),
+    `Start it with this:
+    docker run --sysctl ${SETTING} …
+    (in a compose file: sysctls: ["${SETTING}"])
+    (without --network host, which is not the host's network in rootless docker)`,
+  ],
   ["a pod with its own network", kept("kubernetes", "own"), KUBERNETES],
   [
     "a pod, who knows",

@@ -11,6 +11,7 @@ const TOOLBOX: Place = {
   evidence: "/run/.toolboxenv",
   isHost: "no",
   sharesNetwork: true,
+  byUsersPodman: true,
   keeper: "host",
   hostRoot: "/run/host",
 };

@@ -59,7 +59,7 @@ const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
   restart: "until the host restarts",
   container: "until this container stops",
   namespace: "as long as this network namespace is there, or until the host restarts",
-  server: "by servers that are given CAP_NET_BIND_SERVICE",
+  server: "by the server that portshim starts here",
 };
 
 /** The report that a person reads. */

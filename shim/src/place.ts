@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 /** Who can give a container or a host another threshold when portshim cannot: see remedy.ts. */
-export type Keeper = "host" | "podman" | "docker" | "kubernetes";
+export type Keeper = "host" | "podman" | "docker" | "rootless docker" | "kubernetes";
 
 /** Where portshim runs, and how that was told. */
 export interface Place {
@@ -15,6 +15,8 @@ export interface Place {
   readonly isHost: "yes" | "no" | "maybe";
   /** Places of this kind never have a network of their own. */
   readonly sharesNetwork: boolean;
+  /** A user's own podman made it, as far as we see: on the host that user is master of its network. */
+  readonly byUsersPodman: boolean;
   readonly keeper: Keeper;
   /** Where the host's files are seen from here, if `portshim persist` may change them: "/" on the host itself. */
   readonly hostRoot?: string;
@@ -41,8 +43,8 @@ export const HOST_ROOT = "/run/host";
 /** distrobox create mounts it into each of its containers. */
 const DISTROBOX_PROGRAM = "/usr/bin/distrobox-host-exec";
 
-const CONTAINER = { isHost: "no", sharesNetwork: false } as const;
-const DESKTOP = { isHost: "no", sharesNetwork: true, keeper: "host" } as const;
+const CONTAINER = { isHost: "no", sharesNetwork: false, byUsersPodman: false } as const;
+const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, keeper: "host" } as const;
 
 /** Inode of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
@@ -80,17 +82,27 @@ const PLACES: readonly Kind[] = [
     },
   },
   {
+    name: "rootless docker",
+    what: "a rootless docker container",
+    ...CONTAINER,
+    keeper: "rootless docker",
+    evidence: (scene) =>
+      isDockers(scene) && !ownsAllUsers(scene.text("/proc/self/uid_map"))
+        ? "/.dockerenv, and a user namespace"
+        : undefined,
+  },
+  {
     name: "docker",
     what: "a docker container",
     ...CONTAINER,
     keeper: "docker",
-    evidence: ({ has, text }) =>
-      has("/.dockerenv") && !isWholeDisk(text("/proc/self/mountinfo")) ? "/.dockerenv" : undefined,
+    evidence: (scene) => (isDockers(scene) ? "/.dockerenv" : undefined),
   },
   {
     name: "rootless podman",
     what: "a rootless podman container",
     ...CONTAINER,
+    byUsersPodman: true,
     keeper: "podman",
     evidence: ({ has, text }) =>
       has("/run/.containerenv") && !ownsAllUsers(text("/proc/self/uid_map"))
@@ -110,6 +122,7 @@ const PLACES: readonly Kind[] = [
     isHost: "yes",
     hostRoot: "/",
     sharesNetwork: true,
+    byUsersPodman: false,
     keeper: "host",
     evidence: ({ has, link, env }) => {
       if (env.container) return undefined;
@@ -122,6 +135,7 @@ const PLACES: readonly Kind[] = [
     what: "a place that is neither a host nor a container known to portshim",
     isHost: "maybe",
     sharesNetwork: false,
+    byUsersPodman: true,
     keeper: "host",
     evidence: () => "no sign of any other",
   },
@@ -134,6 +148,10 @@ function file(path: string): Kind["evidence"] {
 /** proc_pid_mountinfo(5): the mount point is the fifth field. */
 function isMountPoint(path: string, mountinfo: string): boolean {
   return mountinfo.split("\n").some((line) => line.split(" ")[4] === path);
+}
+
+function isDockers({ has, text }: Scene): boolean {
+  return has("/.dockerenv") && !isWholeDisk(text("/proc/self/mountinfo"));
 }
 
 /** A machine made from an image's files (a virtual one, WSL) keeps its /.dockerenv; its root is a disk, not layers. */

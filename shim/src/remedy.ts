@@ -8,8 +8,8 @@ import { NAME } from "./threshold.js";
 interface Advice {
   /** Where the place has its own network; lines. */
   own(setting: string): readonly string[];
-  /** The option or field by which the place shares the host's network. */
-  readonly shares: string;
+  /** The option or field by which the place shares the host's network; undefined: it cannot. */
+  readonly shares?: string;
 }
 
 const ADVICE: Record<Keeper, Advice> = {
@@ -19,8 +19,15 @@ const ADVICE: Record<Keeper, Advice> = {
     shares: "with --network host",
   },
   docker: {
-    own: (setting) => [`docker run --sysctl ${setting} …`, `(in a compose file: sysctls: ["${setting}"])`],
+    own: dockers,
     shares: "with --network host",
+  },
+  // Its --network host is the network of rootlesskit, where the setting cannot be given.
+  "rootless docker": {
+    own: (setting) => [
+      ...dockers(setting),
+      "(without --network host, which is not the host's network in rootless docker)",
+    ],
   },
   kubernetes: {
     own: (setting) => {
@@ -30,6 +37,10 @@ const ADVICE: Record<Keeper, Advice> = {
     shares: "with hostNetwork: true",
   },
 };
+
+function dockers(setting: string): string[] {
+  return [`docker run --sysctl ${setting} …`, `(in a compose file: sysctls: ["${setting}"])`];
+}
 
 /** The command that sets it on the host, for a person to paste. */
 export function byHand(value: number): string {
@@ -48,7 +59,9 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
   const start = `Start it with this:\n${own(setting)
     .map((line) => `    ${line}`)
     .join("\n")}`;
-  return network === "own" ? start : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
+  return network === "own" || shares === undefined
+    ? start
+    : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
 }
 
 /** How to keep what was just reached; a line. */

@@ -59,11 +59,15 @@ const capability: Route = {
  * The inode is compared once more inside, because a process id may meanwhile be another process's.
  */
 const SET_IN_NAMESPACE = `
-stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | while read -r inode path; do
-  [ "$inode" = "$1" ] || continue
-  exec "$3" --net="$path" /bin/sh -c '
-    [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
-done`;
+stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | {
+  while read -r inode path; do
+    [ "$inode" = "$1" ] || continue
+    exec "$3" --net="$path" /bin/sh -c '
+      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
+  done
+  echo "it belongs to none of this user's podman containers" >&2
+  exit 1
+}`;
 
 const nsenter: Route = {
   name: "nsenter",
@@ -72,6 +76,7 @@ const nsenter: Route = {
     const reachable = reach(facts);
     if (!reachable.usable) return reachable;
     if (facts.network !== "own") return no("only for a container with its own network");
+    if (!facts.place.byUsersPodman) return no("only for a container that a user's own podman made");
     return lacks(facts, "podman", "nsenter") ?? yes("the user who started this container owns its network");
   },
   asRoot: () => undefined,
