@@ -22,7 +22,7 @@ async function hostWith(files: Record<string, string>, network: "hosts" | "own" 
   return found;
 }
 
-// A real firewalld needs a real systemd; what shows it is the cgroup of its unit.
+// test/lab/services.test.ts has a real one.
 const FIREWALLD = { "sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs": "" };
 
 test("firewalld, by the cgroup that it has while it runs", async () => {

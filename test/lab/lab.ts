@@ -103,7 +103,10 @@ export interface Lab {
 
   /** Makes polkit give this answer to pkexec and run0 from now on. */
   polkit(answer: PolkitAnswer): Promise<void>;
-  /** What polkit was asked about since boot: for pkexec the command line, for run0 the unit, as `start run-1.service`. */
+  /**
+   * What polkit was asked about since boot: for pkexec the command line, for run0 the unit, as `start run-1.service`, for
+   * firewalld the action, as `org.fedoraproject.FirewallD1.info`.
+   */
   prompts(): Promise<string[]>;
   /** How many commands flatpak-session-helper was asked, over the session bus, to run on the host since boot. */
   hostCalls(): Promise<number>;

@@ -1,22 +1,27 @@
-import { machine } from "node:os";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, type Result, startLab } from "./lab.js";
+import {
+  ANOTHER,
+  assertStarted,
+  BASE,
+  busOf,
+  HOST_NETWORK,
+  NAME,
+  nodeOf,
+  SEE,
+  saveBase,
+  shimAndFile,
+  untouched as untouchedIn,
+} from "./start.js";
 
 const test = suite("every place and every route", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
-const BASE = "localhost/portshim-lab/base:1";
 const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
 const FLATPAK_SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-/** The command in the container: what it sees of the value, and that it was reached. */
-const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
 
 let lab: Lab;
-/** podman's options that put portshim, as an image has it, and a file that asks for 80 into a container. */
 let shim: string[];
-/** The same for Node. */
 let node: string[];
 let bus: string[];
 
@@ -24,17 +29,9 @@ test.before(async () => {
   lab = await startLab();
   await lab.installShim();
   await lab.polkit("YES");
-  await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
-  const { repository } = lab;
-  shim = [
-    ...["--volume", `${repository}/shim/launcher/portshim-${machine()}:/usr/local/bin/portshim:ro`],
-    ...["--volume", `${repository}/shim/lib:/usr/local/lib/portshim:ro`],
-    ...["--volume", `${repository}/test/fixture:/srv:ro`],
-    ...["--volume", "/etc/portshim-test:/etc/sysctl.d:ro"],
-  ];
-  node = ["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`];
-  const socket = `/run/user/${lab.uid}/bus`;
-  bus = ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
+  shim = await shimAndFile(lab);
+  node = nodeOf(lab);
+  bus = busOf(lab);
 });
 test.after(() => lab.stop());
 test.before.each(async () => {
@@ -44,27 +41,11 @@ test.before.each(async () => {
 const rootless = (options: string[], argv: string[], timeout = 60_000): Promise<Result> =>
   lab.asUser(["podman", "run", "--rm", ...shim, ...node, ...options, BASE, ...argv], { timeout });
 
-/** What became of the host, which a container with its own network must leave alone. */
-async function untouched<T>(run: () => Promise<T>): Promise<T> {
-  const prompts = (await lab.prompts()).length;
-  const result = await run();
-  assert.equal([await lab.threshold(), (await lab.prompts()).length], [1024, prompts]);
-  return result;
-}
+const untouched = <T>(run: () => Promise<T>) => untouchedIn(lab, run);
 
 /** Who the container's user is: root (of the container), or the one who started it. */
 const ROOT: string[] = [];
 const HERSELF = ["--userns", "keep-id"];
-/** As an image's own USER: nobody whom the host knows, and nobody's bus. */
-const ANOTHER = ["--user", "1000"];
-const HOST_NETWORK = ["--network", "host"];
-
-/** Asserts that the command was started, saying nothing but `said`, and what the value was then. */
-function assertStarted(run: Result, value: number, said = /^$/): void {
-  assert.equal([run.status, run.stdout], [0, `started at ${value}\n`], run.stderr);
-  assert.match(run.stderr, said);
-}
-
 const LOWERED =
   /\nportshim: Done: ports from 80 up may be bound until this container stops\. To keep it:\n {4}podman run --sysctl/;
 
@@ -176,42 +157,39 @@ test("a pod's container, own network, the user, with the bus: nsenter", async ()
   assertStarted(run, 80, LOWERED);
 });
 
-/** podman's options that make a container look as distrobox 1.8 makes it, with these programs of the host's in it. */
-async function distrobox(programs: Record<string, string>): Promise<string[]> {
-  const folder = "/etc/portshim-test-distrobox";
-  // The real one would download a program and install it as root; this one leaves a trace.
-  const scripts = { ...programs, "/usr/bin/distrobox-host-exec": "echo distrobox-host-exec was called >&2; exit 1" };
-  const volumes: string[] = [];
-  for (const [path, script] of Object.entries(scripts)) {
-    const file = `${folder}/${path.replaceAll("/", "-")}`;
-    await lab.writeFile("host", file, `#!/bin/sh\n${script}\n`, 0o755);
-    volumes.push("--volume", `${file}:${path}:ro`);
-  }
-  const marks = ["--volume", "/dev/null:/run/.toolboxenv:ro", "--volume", `/dev/null:${FLATPAK_SPAWN}:ro`];
-  return [...HOST_NETWORK, ...HERSELF, ...bus, ...marks, "--volume", `${FLATPAK_SPAWN}:/opt/spawn:ro`, ...volumes];
+/** Makes the real distrobox, which has no flatpak-spawn, on a host whose distrobox-host-exec leaves a trace. */
+async function inDistrobox(argv: string[], env: Record<string, string> = {}): Promise<Result> {
+  // The real one would download a program and install it as root.
+  const trace = "#!/bin/sh\necho distrobox-host-exec was called >&2\nexit 1\n";
+  await lab.writeFile("host", "/usr/bin/distrobox-host-exec", trace, 0o755);
+  await lab.installShim({ where: "distrobox" });
+  await lab.writeFile("distrobox", "/etc/sysctl.d/80-web.conf", `${NAME}=80\n`);
+  const away = `test ! -e ${FLATPAK_SPAWN} || mv ${FLATPAK_SPAWN} /opt/spawn`;
+  assert.is((await lab.inDistrobox(["sh", "-c", away], { root: true })).status, 0);
+  return lab.inDistrobox(argv, { env });
 }
+
+test("a distrobox, the host's network, the user, without host-spawn and flatpak-spawn: no way, and what to install", async () => {
+  const run = await untouched(() => inDistrobox(["portshim", "--verbose", ...SEE]));
+  assert.equal([run.status, run.stdout], [69, ""]);
+  assert.match(run.stderr, "place: a distrobox (/usr/bin/distrobox-host-exec, mounted)\n");
+  assert.match(
+    run.stderr,
+    "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora",
+  );
+  const check = await untouched(() => inDistrobox(["portshim", "check"]));
+  assert.equal([check.status, check.stderr], [2, ""]);
+  assert.not.match(run.stderr + check.stdout, /host-exec was called/);
+  assert.match((await inDistrobox(["distrobox-host-exec", "true"])).stderr, /host-exec was called/);
+});
 
 test("a distrobox, the host's network, the user, with host-spawn: pkexec", async () => {
   // A stand-in for host-spawn, which no Debian package has: it asks the same service by means of flatpak-spawn.
   const hostSpawn = '[ "$1" = --no-pty ] && shift && exec /opt/spawn --host --watch-bus "$@"';
   // On PATH, which need not be where distributions put it.
-  const box = await distrobox({ "/opt/bin/host-spawn": hostSpawn });
-  const path = ["--env", "PATH=/usr/local/bin:/usr/bin:/bin:/opt/bin"];
-  const run = await rootless([...box, ...path], ["portshim", "--verbose", ...SEE]);
+  await lab.writeFile("distrobox", "/opt/bin/host-spawn", `#!/bin/sh\n${hostSpawn}\n`, 0o755);
+  const run = await inDistrobox(["portshim", "--verbose", ...SEE], { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin" });
   assertStarted(run, 80, /place: a distrobox [\s\S]*bridge: \/opt\/bin\/host-spawn[\s\S]*as root on the host/);
-});
-
-test("a distrobox, the host's network, the user, without host-spawn and flatpak-spawn: no way, and what to install", async () => {
-  const box = await distrobox({});
-  const run = await untouched(() => rootless(box, ["portshim", ...SEE]));
-  assert.equal([run.status, run.stdout], [69, ""]);
-  assert.match(
-    run.stderr,
-    "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora",
-  );
-  const check = await untouched(() => rootless(box, ["portshim", "check"]));
-  assert.equal([check.status, check.stderr], [2, ""]);
-  assert.not.match(run.stderr + check.stdout, /host-exec was called/);
 });
 
 test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
@@ -226,17 +204,6 @@ test("a Kubernetes pod, unknown network, an image's own user: no way, and the fi
   );
   assert.is(run.status, 69);
   assert.match(run.stderr, `securityContext: {sysctls: [{name: ${NAME}, value: "80"}]}`);
-});
-
-test("a docker container, unknown network, an image's own user: no way, and the flag that is", async () => {
-  const run = await untouched(() =>
-    rootless([...ANOTHER, "--volume", "/dev/null:/.dockerenv:ro"], ["portshim", ...SEE]),
-  );
-  assert.is(run.status, 69);
-  assert.match(run.stderr, `docker run --sysctl ${NAME}=80 …`);
-  assert.match(run.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
-  // Root's containers have no session.
-  assert.match(run.stderr, "cannot be lowered from here: there is no session bus here (flatpak-spawn answered: ");
 });
 
 const onHost = (argv: string[]) =>
@@ -351,33 +318,24 @@ test("podman run --init, and podman stop, are as with the bare server", async ()
   }
 });
 
+/** What root's podman makes of the options. */
+async function rootful(options: string[], argv: string[]): Promise<Result> {
+  if ((await lab.asHost(["podman", "image", "exists", BASE])).status !== 0) {
+    const loaded = await lab.asHost(["podman", "load", "--input", await saveBase(lab)], { timeout: 60_000 });
+    assert.is(loaded.status, 0, loaded.stderr);
+  }
+  return lab.asHost(["podman", ...options, ...argv], { timeout: 60_000 });
+}
+
+const RUN = ["run", "--rm", "--cgroups=disabled", "--ulimit", "host"];
+
 test("rootful podman, the host's network, root: capability; an image's own user: no way", async () => {
-  const load = "podman save localhost/portshim-lab/base:1";
-  const image = await lab.asUser(["sh", "-c", `${load} > /tmp/base.tar`], { timeout: 60_000 });
-  assert.is(image.status, 0, image.stderr);
-  await lab.asHost(["podman", "load", "--input", "/tmp/base.tar"], { timeout: 60_000 });
-  const rootful = (options: string[]) =>
-    lab.asHost(
-      [
-        "podman",
-        "run",
-        "--rm",
-        "--cgroups=disabled",
-        "--ulimit",
-        "host",
-        ...shim,
-        ...node,
-        ...options,
-        BASE,
-        "portshim",
-        "--verbose",
-        ...SEE,
-      ],
-      { timeout: 60_000 },
+  const run = (options: string[]) =>
+    untouched(() =>
+      rootful([...RUN, ...shim, ...node, ...HOST_NETWORK, ...options, BASE], ["portshim", "--verbose", ...SEE]),
     );
-  const root = await untouched(() => rootful(HOST_NETWORK));
-  assertStarted(root, 1024, /place: a rootful podman container/);
-  const another = await untouched(() => rootful([...HOST_NETWORK, ...ANOTHER]));
+  assertStarted(await run([]), 1024, /place: a rootful podman container/);
+  const another = await run(ANOTHER);
   assert.equal([another.status, another.stdout], [69, ""]);
   assert.match(another.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
 });

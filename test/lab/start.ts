@@ -1,0 +1,63 @@
+import { machine } from "node:os";
+import * as assert from "uvu/assert";
+import type { Lab, Result } from "./lab.js";
+
+export const NAME = "net.ipv4.ip_unprivileged_port_start";
+export const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+
+/** The image of the lab that has all but Node and portshim. */
+export const BASE = "localhost/portshim-lab/base:1";
+
+/** What follows portshim's options in a container: the command says what it sees of the value, and that it was reached. */
+export const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
+
+/** Who a container's user is: as an image's own USER, nobody whom the host knows, and nobody's bus. */
+export const ANOTHER = ["--user", "1000"];
+export const HOST_NETWORK = ["--network", "host"];
+
+/** podman's and docker's options that put portshim, as an image has it, and a file that asks for 80 into a container. */
+export async function shimAndFile(lab: Lab): Promise<string[]> {
+  const { repository } = lab;
+  await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
+  return [
+    ...["--volume", `${repository}/shim/launcher/portshim-${machine()}:/usr/local/bin/portshim:ro`],
+    ...["--volume", `${repository}/shim/lib:/usr/local/lib/portshim:ro`],
+    ...["--volume", `${repository}/test/fixture:/srv:ro`],
+    ...["--volume", "/etc/portshim-test:/etc/sysctl.d:ro"],
+  ];
+}
+
+/** The same for Node. */
+export function nodeOf({ repository }: Lab): string[] {
+  return ["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`];
+}
+
+/** The same for the user's session bus. */
+export function busOf({ uid }: Lab): string[] {
+  const socket = `/run/user/${uid}/bus`;
+  return ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
+}
+
+/** Saves the lab's image where podman and docker can load it. */
+export async function saveBase(lab: Lab): Promise<string> {
+  const file = "/tmp/base.tar";
+  const { status, stderr } = await lab.asUser(["podman", "save", "--quiet", "--output", file, BASE], {
+    timeout: 60_000,
+  });
+  assert.is(status, 0, stderr);
+  return file;
+}
+
+/** Asserts that nobody was asked, and that the host's value is what it was: 1024. */
+export async function untouched<T>(lab: Lab, run: () => Promise<T>): Promise<T> {
+  const prompts = (await lab.prompts()).length;
+  const result = await run();
+  assert.equal([await lab.threshold(), (await lab.prompts()).length], [1024, prompts]);
+  return result;
+}
+
+/** Asserts that the command was started, saying nothing but `said`, and what the value was then. */
+export function assertStarted(run: Result, value: number | "", said = /^$/): void {
+  assert.equal([run.status, run.stdout], [0, `started at ${value}\n`], run.stderr);
+  assert.match(run.stderr, said);
+}
