@@ -134,8 +134,7 @@ static bool is_harmless_tree(struct question *question)
 static int live_threshold(void)
 {
 	char text[8];
-	int file = open("/proc/sys/net/ipv4/" NAME, O_RDONLY | O_CLOEXEC);
-	if (file < 0) return -1;
+	int file = open("/proc/sys/net/ipv4/" NAME, O_RDONLY | O_CLOEXEC); /* gVisor has none, and nothing is read */
 	ssize_t length = read(file, text, sizeof text);
 	close(file);
 	if (length < 1 || text[length - 1] != '\n') return -1;

@@ -340,6 +340,31 @@ test("rootful podman, the host's network, root: capability; an image's own user:
   assert.match(another.stderr, `or, with --network host, run this on the host:\n${BY_HAND}\n`);
 });
 
+/** Runs portshim before a server of port 80 in a sandbox of gVisor's, which has a kernel of its own. */
+const sandboxed = (options: string[], argv: string[] = []) => {
+  const runsc = ["--runtime=runsc", "--runtime-flag=ignore-cgroups", "--runtime-flag=network=none"];
+  const run = ["run", "--rm", "--network=none", "--ulimit", "host", ...shim, ...node, ...options, BASE];
+  const see =
+    'console.log("bound by", process.getuid(), fs.existsSync("/proc/sys/net/ipv4/ip_unprivileged_port_start"))';
+  const server = `net.createServer().listen(80, () => { ${see}; process.exit() })`;
+  return untouched(() => rootful([...runsc, ...run], ["portshim", ...argv, "--", "node", "-e", server]));
+};
+
+test("a gVisor sandbox, own network, an image's own user: nothing to do", async () => {
+  const run = await sandboxed(ANOTHER);
+  assert.equal([run.status, run.stdout, run.stderr], [0, "bound by 1000 false\n", ""]);
+});
+
+test("a gVisor sandbox, own network, root: nothing to do", async () => {
+  const run = await sandboxed([]);
+  assert.equal([run.status, run.stdout, run.stderr], [0, "bound by 0 false\n", ""]);
+});
+
+test("a gVisor sandbox, own network, root with --user: nothing to do, and no capability handed on", async () => {
+  const run = await sandboxed([], ["--user=1000"]);
+  assert.equal([run.status, run.stdout, run.stderr], [0, "bound by 1000 false\n", ""]);
+});
+
 async function eventually<T>(look: () => Promise<T>): Promise<T> {
   for (let tries = 50; ; tries--) {
     try {
