@@ -5,7 +5,7 @@ import { suite } from "./suite.js";
 
 const test = suite("bind", "root", "nodes");
 
-const LIBRARY = JSON.stringify(`${ROOT}/shim/lib/bind.js`);
+const LIBRARY = JSON.stringify(`${ROOT}/shim/lib/here/bind.js`);
 const ask = (situation: Situation, first = "") =>
   inNamespace([node(26), "-e", `${first}require(${LIBRARY}).mayBind(80).then(console.log)`], situation).stdout;
 

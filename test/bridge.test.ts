@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import { findBridge } from "../shim/lib/bridge.js";
-import type { Place } from "../shim/lib/place.js";
+import type { Place } from "../shim/lib/here/place.js";
+import { findBridge } from "../shim/lib/host/bridge.js";
 import { suite } from "./suite.js";
 
 const test = suite("bridge");

@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
-import { describe, paletteFor } from "../shim/lib/check.js";
-import { type Findings, find, wantedPorts } from "../shim/lib/findings.js";
-import { plan } from "../shim/lib/plan.js";
+import { describe, paletteFor } from "../shim/lib/cli/check.js";
+import { type Findings, find, wantedPorts } from "../shim/lib/cli/findings.js";
+import { plan } from "../shim/lib/plan/plan.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 

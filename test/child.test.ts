@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { run } from "../shim/lib/child.js";
+import { run } from "../shim/lib/host/child.js";
 import { PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 
@@ -73,7 +73,7 @@ test("aborted before and while it runs", async () => {
 });
 
 test("tied to us, it dies when we are killed", async () => {
-  const library = JSON.stringify(require.resolve("../shim/lib/child.js"));
+  const library = JSON.stringify(require.resolve("../shim/lib/host/child.js"));
   const directory = mkdtempSync(join(tmpdir(), "child-"));
   const file = join(directory, "pid");
   const command = JSON.stringify(["/bin/sh", "-c", `echo $$ > ${file}; exec sleep 30`]);

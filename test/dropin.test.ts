@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import { DROP_IN, dropIn, isDropIn } from "../shim/lib/dropin.js";
-import { resolve } from "../shim/lib/sysctl.js";
+import { DROP_IN, dropIn, isDropIn } from "../shim/lib/sysctl/dropin.js";
+import { resolve } from "../shim/lib/sysctl/resolve.js";
 import { suite } from "./suite.js";
 
 const test = suite("dropin");

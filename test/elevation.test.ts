@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import { run0 } from "../shim/lib/elevation.js";
 import type { PortshimError } from "../shim/lib/failure.js";
+import { run0 } from "../shim/lib/plan/elevation.js";
 import { has, inToolbox } from "./situation.js";
 import { suite } from "./suite.js";
 

@@ -13,10 +13,10 @@ import {
 import { constants } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type Options, parse, ROUTE_NAMES } from "../shim/lib/options.js";
-import { resolve } from "../shim/lib/sysctl.js";
-import { FILE, isSatisfied, NAME } from "../shim/lib/threshold.js";
-import { wanted } from "../shim/lib/wanted.js";
+import { type Options, parse, ROUTE_NAMES } from "../shim/lib/cli/arguments.js";
+import { wanted } from "../shim/lib/facts/wanted.js";
+import { FILE, isSatisfied, NAME } from "../shim/lib/here/threshold.js";
+import { resolve } from "../shim/lib/sysctl/resolve.js";
 import { PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 import { Namespace } from "./sysctl-namespace.js";

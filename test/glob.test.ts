@@ -1,6 +1,6 @@
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { globMatches } from "../shim/lib/glob.js";
+import { globMatches } from "../shim/lib/sysctl/glob.js";
 
 const test = suite("glob");
 

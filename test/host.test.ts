@@ -2,11 +2,11 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import type { Bridge } from "../shim/lib/bridge.js";
-import { askHost, bridgeFailed, type Host, type NoHost } from "../shim/lib/host.js";
-import { networkNamespaceOf } from "../shim/lib/network.js";
-import type { Place } from "../shim/lib/place.js";
-import { liveThreshold } from "../shim/lib/threshold.js";
+import { networkNamespaceOf } from "../shim/lib/here/network.js";
+import type { Place } from "../shim/lib/here/place.js";
+import { liveThreshold } from "../shim/lib/here/threshold.js";
+import type { Bridge } from "../shim/lib/host/bridge.js";
+import { askHost, bridgeFailed, type Host, type NoHost } from "../shim/lib/host/host.js";
 import { inPodman, inToolbox } from "./situation.js";
 import { suite } from "./suite.js";
 

@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { PortshimError } from "../shim/lib/failure.js";
-import { FILE } from "../shim/lib/threshold.js";
+import { FILE } from "../shim/lib/here/threshold.js";
 import { node, PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";
 

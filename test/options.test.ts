@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
+import { DEFAULTS, help, parse } from "../shim/lib/cli/arguments.js";
 import { PortshimError } from "../shim/lib/failure.js";
-import { DEFAULTS, help, parse } from "../shim/lib/options.js";
 import { suite } from "./suite.js";
 
 const test = suite("options");

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { machine, tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { VERSION } from "../shim/lib/version.js";
+import { VERSION } from "../shim/lib/cli/version.js";
 import { ELF_AARCH64, ELF_X86_64, elfMachine } from "./elf.js";
 import { NODE_VERSIONS, node, ROOT, which } from "./need.js";
 import { suite } from "./suite.js";
@@ -191,7 +191,7 @@ for (const version of NODE_VERSIONS) {
 }
 
 library("deep imports that portshim-images uses resolve", () => {
-  const paths = ["portshim/package.json", "portshim/lib/text.js", "portshim/lib/sysctl.js"];
+  const paths = ["portshim/package.json", "portshim/lib/text.js", "portshim/lib/sysctl/resolve.js"];
   const source = `for (const path of ${JSON.stringify(paths)}) require(path)`;
   assert.is(spawnSync(process.execPath, ["-e", source], { cwd: dependent }).status, 0);
 });

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { hindrance, keeping, removal } from "../shim/lib/persist.js";
+import { hindrance, keeping, removal } from "../shim/lib/cli/persist.js";
 import { has, inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import { place } from "../shim/lib/place.js";
+import { place } from "../shim/lib/here/place.js";
 import { suite } from "./suite.js";
 
 const test = suite("place");

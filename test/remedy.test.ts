@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
-import type { Facts } from "../shim/lib/facts.js";
-import type { Keeper, Place } from "../shim/lib/place.js";
-import { keep, keepByHand, nextStep, removeByHand } from "../shim/lib/remedy.js";
+import type { Facts } from "../shim/lib/facts/facts.js";
+import type { Keeper, Place } from "../shim/lib/here/place.js";
+import { keep, keepByHand, nextStep, removeByHand } from "../shim/lib/report/remedy.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 

@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import { PortshimError } from "../shim/lib/failure.js";
-import { plan } from "../shim/lib/plan.js";
-import * as report from "../shim/lib/report.js";
+import { plan } from "../shim/lib/plan/plan.js";
+import * as report from "../shim/lib/report/report.js";
 import { inPodman, inToolbox, onHost } from "./situation.js";
 import { suite } from "./suite.js";
 

@@ -1,8 +1,8 @@
-import { findBridge } from "../shim/lib/bridge.js";
-import type { Facts } from "../shim/lib/facts.js";
-import type { Host } from "../shim/lib/host.js";
-import type { Place } from "../shim/lib/place.js";
-import type { Resolution } from "../shim/lib/sysctl.js";
+import type { Facts } from "../shim/lib/facts/facts.js";
+import type { Place } from "../shim/lib/here/place.js";
+import { findBridge } from "../shim/lib/host/bridge.js";
+import type { Host } from "../shim/lib/host/host.js";
+import type { Resolution } from "../shim/lib/sysctl/resolve.js";
 
 const NOTHING: Resolution = { declared: undefined, refused: [] };
 const TOOLBOX: Place = {

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { STATUS, signalled, statusOf } from "../shim/lib/cli/status.js";
 import { type FailureCode, PortshimError } from "../shim/lib/failure.js";
-import { STATUS, signalled, statusOf } from "../shim/lib/status.js";
 import { ROOT } from "./need.js";
 import { suite } from "./suite.js";
 

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { FILE, KERNEL_DEFAULT } from "../shim/lib/threshold.js";
+import { FILE, KERNEL_DEFAULT } from "../shim/lib/here/threshold.js";
 
 /** Ends the answer to every script; nothing that the tests run prints it. */
 const MARK = "\x1e";

@@ -1,4 +1,4 @@
-import { NAME } from "../shim/lib/threshold.js";
+import { NAME } from "../shim/lib/here/threshold.js";
 import type { Entry, Tree } from "./tree.js";
 
 /** A rule of sysctl.d(5), or something that systemd-sysctl was once seen to do otherwise than we did. */

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import { resolve } from "../shim/lib/sysctl.js";
-import { KERNEL_DEFAULT } from "../shim/lib/threshold.js";
+import { KERNEL_DEFAULT } from "../shim/lib/here/threshold.js";
+import { resolve } from "../shim/lib/sysctl/resolve.js";
 import { suite } from "./suite.js";
 import { CASES } from "./sysctl.cases.js";
 import { Namespace } from "./sysctl-namespace.js";

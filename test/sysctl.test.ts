@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { type Assignment, resolve } from "../shim/lib/sysctl.js";
-import { NAME } from "../shim/lib/threshold.js";
+import { NAME } from "../shim/lib/here/threshold.js";
+import { type Assignment, resolve } from "../shim/lib/sysctl/resolve.js";
 import { CASES } from "./sysctl.cases.js";
 import { plant } from "./tree.js";
 

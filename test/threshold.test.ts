@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite as uvuSuite } from "uvu";
 import * as assert from "uvu/assert";
-import { FILE, kernelTakes, liveThreshold } from "../shim/lib/threshold.js";
+import { FILE, kernelTakes, liveThreshold } from "../shim/lib/here/threshold.js";
 import { suite } from "./suite.js";
 import { Namespace } from "./sysctl-namespace.js";
 import { quote, Random, seed, WILD_VALUES } from "./tree.js";

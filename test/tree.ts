@@ -1,8 +1,8 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { DIRECTORIES } from "../shim/lib/sysctl.js";
-import { NAME } from "../shim/lib/threshold.js";
+import { NAME } from "../shim/lib/here/threshold.js";
+import { DIRECTORIES } from "../shim/lib/sysctl/resolve.js";
 
 /** Marsaglia's xorshift32, so that a seed gives the same trees everywhere. */
 export class Random {

@@ -1,4 +1,4 @@
-import type { User } from "../shim/lib/user.js";
+import type { User } from "../shim/lib/here/user.js";
 
 /** What gosu does with a spec. */
 export interface Case {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as assert from "uvu/assert";
 import { PortshimError } from "../shim/lib/failure.js";
-import { resolveUser, type User } from "../shim/lib/user.js";
+import { resolveUser, type User } from "../shim/lib/here/user.js";
 import { suite } from "./suite.js";
 import { CASES, type Files } from "./user.cases.js";
 

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import type { Resolution } from "../shim/lib/sysctl.js";
-import { wanted } from "../shim/lib/wanted.js";
+import { wanted } from "../shim/lib/facts/wanted.js";
+import type { Resolution } from "../shim/lib/sysctl/resolve.js";
 import { suite } from "./suite.js";
 
 const test = suite("wanted");

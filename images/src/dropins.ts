@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
-import { DIRECTORIES, LEGACY_FILE, resolve } from "portshim/lib/sysctl.js";
+import { DIRECTORIES, LEGACY_FILE, resolve } from "portshim/lib/sysctl/resolve.js";
 import type { Files } from "./files.js";
 
 /** An assignment of the threshold in an image's file. */

@@ -49,7 +49,7 @@ export function launcherFile({ system, architecture }: Platform, path: string): 
 /** The compiled helper, below the folder `path` of a build context. */
 export function helperFiles(path: string): ContextFile[] {
   const folder = join(root, "lib");
-  return readdirSync(folder)
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".js"))
     .map((name) => ({ path: `${path}/${name}`, content: readFileSync(join(folder, name)), executable: false }));
 }

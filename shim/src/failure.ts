@@ -1,5 +1,5 @@
-import { DROP_IN } from "./dropin.js";
-import { NAME } from "./threshold.js";
+import { NAME } from "./here/threshold.js";
+import { DROP_IN } from "./sysctl/dropin.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
 const SENTENCES = {

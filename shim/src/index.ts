@@ -1,7 +1,7 @@
+import { ensure, preview, type Task } from "./attempt/ensure.js";
+import { exclusively } from "./attempt/lock.js";
+import { accept, ROUTE_NAMES } from "./cli/arguments.js";
 import type { Done, EnsureOptions } from "./contract.js";
-import { ensure, preview, type Task } from "./ensure.js";
-import { exclusively } from "./lock.js";
-import { accept, ROUTE_NAMES } from "./options.js";
 
 export type { Done, EnsureOptions, Level, Log, RouteName } from "./contract.js";
 export { type FailureCode, PortshimError } from "./failure.js";

@@ -421,7 +421,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
       mkdir -p "$package/launcher" "$package/lib"
       install -m 755 "$1/shim/portshim" "$package"
       install -m 755 "$1/shim/launcher/portshim-$(uname -m)" "$package/launcher"
-      install -m 644 "$1"/shim/lib/*.js "$package/lib"
+      (cd "$1/shim/lib" && cp --parents $(find . -name "*.js") "$package/lib")
       ln -sf "$package/portshim" /usr/local/bin/portshim
       ln -sf "$1/node_modules/node$2/bin/node" /usr/local/bin/node
     `;

@@ -1,7 +1,7 @@
 import { machine } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
-import { DROP_IN, dropIn } from "../../shim/lib/dropin.js";
+import { DROP_IN, dropIn } from "../../shim/lib/sysctl/dropin.js";
 import { commandLine } from "../../shim/lib/text.js";
 import { suite } from "../suite.js";
 import { CONTAINERS_PORTSHIM, hostNetwork } from "./container.js";

@@ -1,0 +1,118 @@
+import type { Options } from "../cli/arguments.js";
+import type { Done, Log } from "../contract.js";
+import { type Facts, gather } from "../facts/facts.js";
+import { PortshimError } from "../failure.js";
+import { isSatisfied, liveThreshold } from "../here/threshold.js";
+import type { Drop } from "../launcher/drop.js";
+import type { Plan, Step } from "../plan/plan.js";
+
+/** What is to be ensured, for whom, and who is told of it. */
+export interface Task {
+  readonly options: Options;
+  /** How the server becomes another user; see dropFor(). */
+  readonly drop: Drop | undefined;
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+  /** Stops it: with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** See facts.ts. */
+  readonly ownTerminal?: boolean;
+  /** Find out more than there is need for; see facts.ts. */
+  readonly thorough?: boolean;
+  /** The server can bind low ports as it is: it holds CAP_NET_BIND_SERVICE, whatever this process holds. */
+  readonly canBind: boolean;
+  /** Takes turns with others that would ask somebody; default: our launcher has done so. */
+  readonly takeTurns?: TakeTurns;
+}
+
+/** Does `work` when it is our turn; what `done` gives then, if anything, makes it unnecessary. */
+export type TakeTurns = <T>(work: () => Promise<T>, done: () => T | undefined) => Promise<T>;
+
+/** How the server becomes the user of --user, if there is one. Throws PortshimError `no-user` or `no-drop`. */
+export function dropFor({ user }: Options): Drop | undefined {
+  return user === undefined
+    ? undefined
+    : (require("../launcher/drop.js") as typeof import("../launcher/drop.js")).dropTo(user);
+}
+
+/** What is needed once the facts are known. */
+function later() {
+  return {
+    ...(require("../plan/plan.js") as typeof import("../plan/plan.js")),
+    report: require("../report/report.js") as typeof import("../report/report.js"),
+    remedy: require("../report/remedy.js") as typeof import("../report/remedy.js"),
+  };
+}
+
+/** Loads it while the host answers, which takes as long. */
+async function prepareLater(): Promise<void> {
+  await new Promise(setImmediate);
+  later();
+}
+
+/** The plan for a task, and the facts it is made from. */
+export interface Found {
+  readonly facts: Facts;
+  readonly plan: Plan;
+}
+
+/** Finds what --dry-run prints and ensure() carries out. */
+export async function preview(task: Task): Promise<Found> {
+  const { options, drop, env, signal, canBind, ownTerminal = false, thorough = false } = task;
+  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, ownTerminal, thorough };
+  const [facts] = await Promise.all([gather(request), prepareLater()]);
+  signal?.throwIfAborted();
+  return { facts, plan: later().plan(facts, options.via) };
+}
+
+/**
+ * Makes sure that ports from the wanted threshold up can be bound in our network namespace.
+ *
+ * Throws PortshimError, and the reason of the task's signal once that aborts.
+ */
+export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> {
+  const { log, signal } = task;
+  const { report, remedy } = later();
+  log("detail", report.facts(facts));
+  for (const refused of report.refused(facts)) log("info", refused);
+  if (plan.satisfied) return "already";
+  if (facts.threshold === undefined && !facts.mayBind)
+    throw new PortshimError("no-setting", String(facts.wanted.value));
+
+  const usable = plan.steps.filter((step) => step.usable);
+  if (!usable[0]?.route.leavesThreshold) log("info", report.request(facts));
+  let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
+  for (const step of usable) {
+    try {
+      return await attempt(step, facts, task);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(error instanceof PortshimError)) throw error;
+      last = error;
+    }
+  }
+  last.remedy = [...report.tried(facts, usable), remedy.nextStep(facts)].join("\n");
+  throw last;
+}
+
+function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
+  const work = () => carryOut(step, facts, task);
+  const isDone = () => (isSatisfied(liveThreshold(), facts.wanted.value) ? ("already" as const) : undefined);
+  return step.route.asksSomebody && task.takeTurns ? task.takeTurns(work, isDone) : work();
+}
+
+async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {
+  const { value } = facts.wanted;
+  const { report } = later();
+  // Somebody else may have lowered it while the host was asked, or another's prompt was open.
+  if (isSatisfied(liveThreshold(), value)) return "already";
+  const asRoot = route.asRoot(facts, value);
+  if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
+  await route.attempt(facts, value, options.timeout * 1000, signal);
+  signal?.throwIfAborted();
+  if (route.leavesThreshold) return route.name;
+  const now = liveThreshold();
+  if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now));
+  log("info", report.success(facts));
+  return route.name;
+}

@@ -1,0 +1,100 @@
+import { spawn } from "node:child_process";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from "node:fs";
+import { PortshimError } from "../failure.js";
+import { networkNamespaceOf } from "../here/network.js";
+
+/** How long to wait for one's turn. */
+export interface Waiting {
+  /** Stops it, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds that another's turn can take; one that was stopped must not hold up everybody. */
+  readonly patience: number;
+}
+
+/** Most milliseconds that the clock by which files are dated lags behind (a tick of 100 Hz). */
+const TICK = 10;
+
+/**
+ * Does `work` with the lock held: one prompt at a time in this network namespace, and one for all who start together. When
+ * it is our turn `done` is asked first, and what it gives is the result.
+ *
+ * The lock is the launcher's (open_lock() in launcher.c says why it is where it is), for those who start without one.
+ *
+ * Throws PortshimError `refused-another` if somebody else was refused while we waited; else what `work` throws, or the
+ * reason of the signal.
+ */
+export async function exclusively<T>(
+  work: () => Promise<T>,
+  done: () => T | undefined,
+  { signal, patience }: Waiting,
+): Promise<T> {
+  const started = Date.now() - TICK;
+  const lock = openLock(process.env.XDG_RUNTIME_DIR);
+  if (lock === undefined) return work();
+  try {
+    await take(lock, patience, signal);
+    signal?.throwIfAborted();
+    const result = done();
+    if (result !== undefined) return result;
+    const { size, mtimeMs } = fstatSync(lock);
+    if (size > 0 && mtimeMs >= started) throw new PortshimError("refused-another");
+    return await work();
+  } catch (error) {
+    const isRefusal = error instanceof PortshimError && error.isRefusal && error.code !== "refused-another";
+    // The file's time is the refusal's.
+    if (isRefusal && !signal?.aborted) writeSync(lock, "\0", 0);
+    throw error;
+  } finally {
+    closeSync(lock);
+  }
+}
+
+/** A descriptor of the file that is locked; undefined if there is no folder for it that only this user can enter. */
+function openLock(runtime: string | undefined): number | undefined {
+  const namespace = networkNamespaceOf("self");
+  const uid = process.getuid?.();
+  if (namespace === undefined || uid === undefined) return undefined;
+  const temporary = `/tmp/portshim-${uid}`;
+  for (const folder of [runtime, `/run/user/${uid}`, temporary]) {
+    if (!folder?.startsWith("/")) continue;
+    try {
+      if (folder === temporary) mkdirSync(temporary, { recursive: true, mode: 0o700 });
+      return openIn(folder, `portshim-${namespace}.lock`, uid);
+    } catch {}
+  }
+  return undefined;
+}
+
+/** Throws if the folder is not the user's alone. */
+function openIn(path: string, name: string, uid: number): number {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_RDWR, O_CREAT, O_NONBLOCK } = constants;
+  const folder = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    const status = fstatSync(folder);
+    if (status.uid !== uid || (status.mode & 0o7777) !== 0o700) throw new Error(`${path} is open to others`);
+    return openSync(`/proc/self/fd/${folder}/${name}`, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+/**
+ * flock(2) belongs to the open file, which a child shares: flock(1) of util-linux or busybox takes the lock for us. Resolves
+ * when it has done so, when that is not to be had, or when waiting is over.
+ */
+function take(lock: number, patience: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const child = spawn("flock", ["3"], { stdio: ["ignore", "ignore", "ignore", lock] });
+    const stop = () => child.kill("SIGKILL");
+    const timer = setTimeout(stop, patience);
+    signal?.addEventListener("abort", stop, { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    };
+    child.on("error", end);
+    child.on("exit", end);
+    if (signal?.aborted) stop();
+  });
+}

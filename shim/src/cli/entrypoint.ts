@@ -1,0 +1,180 @@
+import { fstatSync, writeSync } from "node:fs";
+import { constants } from "node:os";
+import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
+import type { Log } from "../contract.js";
+import { PortshimError } from "../failure.js";
+import { isSatisfied, liveThreshold } from "../here/threshold.js";
+import { LAUNCHER } from "../launcher/launcher.js";
+import type { Reply } from "../launcher/reply.js";
+import { printable } from "../text.js";
+import {
+  COMMAND_NAMES,
+  type CommandName,
+  commandHelp,
+  help,
+  type Invocation,
+  type Options,
+  parse,
+  ROUTE_NAMES,
+} from "./arguments.js";
+import type { Command } from "./command.js";
+import { STATUS, signalled, statusOf } from "./status.js";
+
+/** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
+type Outcome = { readonly reply: Reply } | { readonly status: number };
+
+/**
+ * The helper's work: does what `portshim argument…` asks for, tells the launcher, and ends this process. `argv` is what the
+ * launcher gives: "1" if the command will hold CAP_NET_BIND_SERVICE, else "0"; then the arguments of portshim.
+ */
+export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
+  const [canBind, ...words] = argv;
+  if (!isSocket(LAUNCHER)) {
+    say("main.js is started by portshim, not by hand");
+    process.exit(STATUS.usage);
+  }
+  const stop = new AbortController();
+  const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
+  process.on("SIGTERM", stopBy("SIGTERM"));
+  // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
+  const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
+  const running = dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
+  watchLauncher(stopBy("SIGTERM"));
+  const outcome = await running;
+  if ("status" in outcome) process.exit(outcome.status);
+  tell(outcome.reply);
+  // The launcher waits for our end, and Node would take its time.
+  process.kill(process.pid, "SIGKILL");
+  return new Promise(() => {});
+}
+
+/** Calls `gone` when the launcher is gone: nobody waits for a prompt then. */
+function watchLauncher(gone: () => void): void {
+  const { Socket } = require("node:net") as typeof import("node:net");
+  new Socket({ fd: LAUNCHER })
+    .on("error", () => {})
+    .on("close", gone)
+    .resume()
+    .unref();
+}
+
+function isSocket(fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket();
+  } catch {
+    return false;
+  }
+}
+
+/** What comes from the launcher. */
+type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
+
+async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
+  if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
+  return act(parse(words, setting.env, ROUTE_NAMES), setting);
+}
+
+function isCommand(word: string | undefined): word is CommandName {
+  return COMMAND_NAMES.some((name) => name === word);
+}
+
+async function call(name: CommandName, words: readonly string[], setting: Setting): Promise<Outcome> {
+  const { options } = parse(words, setting.env, ROUTE_NAMES, name);
+  const command = commands()
+    .find((entry) => entry.name === name)
+    ?.load() as Command;
+  if (options.help) return print(commandHelp(name, command.about, command.statuses));
+  const status = await command.run({ ...setting, options, log: logger(options), print });
+  setting.signal.throwIfAborted();
+  return { status };
+}
+
+function failed(error: unknown, words: readonly string[], signal: AbortSignal): Outcome {
+  if (signal.aborted) return { status: signal.reason as number };
+  if (!(error instanceof PortshimError)) {
+    say(`internal error (please report it): ${printable(String(error))}`);
+    return { status: STATUS.software };
+  }
+  const more = isCommand(words[0]) ? [] : report().restarts(error);
+  say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+  if (error.isRefusal) tell({ refused: true });
+  return { status: statusOf(error) };
+}
+
+async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
+  if (options.help)
+    return print(help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
+  if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
+  const drop = dropFor(options);
+  const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
+  const found = await preview({ ...task, thorough: options.dryRun });
+  if (options.dryRun) {
+    const { facts, plan } = found;
+    print(`${report().dryRun(facts, plan)}\n`);
+    const isPossible = plan.satisfied || plan.steps.some(({ usable }) => usable);
+    return { status: isPossible ? STATUS.ok : STATUS.unavailable };
+  }
+  // Before anybody is asked for it.
+  (require("./executable.js") as typeof import("./executable.js")).requireExecutable(command[0] ?? "", setting.env);
+  await ensure(task, found);
+  setting.signal.throwIfAborted();
+  if (!drop) return { reply: { start: true } };
+  const keepsPort = !isSatisfied(liveThreshold(), found.facts.wanted.value) && drop.held.has("net_bind_service");
+  return { reply: { start: true, user: drop.user, keepsPort } };
+}
+
+function tell(reply: Reply): void {
+  (require("../launcher/reply.js") as typeof import("../launcher/reply.js")).send(reply);
+}
+
+function commands() {
+  return (require("./command.js") as typeof import("./command.js")).COMMANDS;
+}
+
+/** Loaded when something has to be said. */
+function report() {
+  return require("../report/report.js") as typeof import("../report/report.js");
+}
+
+function logger({ quiet, verbose }: Options): Log {
+  return (level, message) => {
+    if (level === "notice" || (level === "info" && !quiet) || (level === "detail" && verbose)) say(message);
+  };
+}
+
+/** Throws PortshimError `output-failed`: what was asked for was not said. */
+function print(text: string): Outcome {
+  try {
+    write(1, text);
+  } catch (error) {
+    // Who closes a pipe has read enough (head).
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EPIPE") throw new PortshimError("output-failed", printable(message));
+  }
+  return { status: STATUS.ok };
+}
+
+function say(message: string): void {
+  try {
+    write(2, `portshim: ${message}\n`);
+  } catch {
+    // A closed or full stderr must not keep the server from starting.
+  }
+}
+
+/** Milliseconds between attempts to write to a full pipe that does not block. */
+const PAUSE = 10;
+
+/** Writes all of it, or throws what the system says. */
+function write(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
+    }
+  }
+}

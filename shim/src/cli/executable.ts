@@ -1,0 +1,28 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import { PortshimError } from "../failure.js";
+import { printable } from "../text.js";
+
+/** Where execvp(3) of the launcher's C library looks if there is no PATH. */
+const DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin";
+
+/**
+ * Throws PortshimError `not-found` if there is no such command, or `not-executable` if it cannot be executed: nobody is to
+ * be asked for a password for that. Looks it up as execvp(3) does.
+ */
+export function requireExecutable(command: string, env: NodeJS.ProcessEnv): void {
+  const folders = command.includes("/") ? [""] : (env.PATH ?? DEFAULT_PATH).split(delimiter);
+  let isThere = false;
+  for (const folder of folders) {
+    const path = folder === "" ? command : join(folder, command);
+    try {
+      const isFile = statSync(path).isFile();
+      isThere = true;
+      accessSync(path, constants.X_OK);
+      if (isFile) return;
+    } catch (error) {
+      if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) isThere = true;
+    }
+  }
+  throw new PortshimError(isThere ? "not-executable" : "not-found", printable(command));
+}

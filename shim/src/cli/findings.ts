@@ -1,0 +1,132 @@
+import type { Facts } from "../facts/facts.js";
+import { takePort } from "../here/bind.js";
+import type { Network } from "../here/network.js";
+import type { Host, NoHost } from "../host/host.js";
+import { keeper, keptBy, type Lifetime, lifetime } from "../plan/lifetime.js";
+import type { Plan, Step } from "../plan/plan.js";
+import { keep, nextStep } from "../report/remedy.js";
+import { type Firewall, findFirewall } from "./firewall.js";
+import { type Holder, holders } from "./holder.js";
+import { VERSION } from "./version.js";
+
+/** The version of what `portshim check --json` prints; a field that goes or changes its meaning makes it the next. */
+export const SCHEMA = 1;
+
+/** What `portshim check` found, as it prints it with --json: docs/check.md and docs/check.schema.json. */
+export interface Findings {
+  readonly schema: typeof SCHEMA;
+  readonly portshim: string;
+  /** Nothing has to be done; something, and there is a way; or there is none from here. */
+  readonly verdict: "nothing-to-do" | "possible" | "impossible";
+  /** The threshold in force, 0–65535; null where this kernel has no such setting. */
+  readonly threshold: number | null;
+  /** The host's, which counts for publishing ports without root, while ours counts for binding; null: not known. */
+  readonly hostThreshold: number | null;
+  readonly wanted: {
+    readonly value: number;
+    readonly by: string | null;
+    readonly fromFile: boolean;
+  };
+  readonly place: { readonly name: string; readonly evidence: string };
+  readonly network: Network;
+  /** The way to the host; null where there is none, and with a null path where commands run as they are. */
+  readonly bridge: { readonly name: string; readonly path: string | null } | null;
+  /** What keeps the host from answering; null where it answers, or was not asked. */
+  readonly hostProblem: string | null;
+  /** Every assignment of the setting that counts, and those that the kernel would refuse (value null). */
+  readonly requests: readonly Request[];
+  readonly routes: readonly { readonly name: string; readonly usable: boolean; readonly reason: string }[];
+  /** The route that would be taken, and what would run as root on the host; null where none would. */
+  readonly next: { readonly route: string; readonly command: readonly string[] | null } | null;
+  /** What a person can do where there is no way from here, in lines; null where there is one. */
+  readonly remedy: string | null;
+  readonly lasts: Lifetime;
+  /** What keeps it over restarts, where lasts is `kept`: a file and line, or "the kernel's default". */
+  readonly keptBy: string | null;
+  /** How to have it last longer, a line for a person to paste; null where it is kept, or cannot be. */
+  readonly keep: string | null;
+  /** With --bind. */
+  readonly ports: readonly Port[] | null;
+  readonly firewall: Firewall | null;
+}
+
+interface Request {
+  readonly where: "here" | "host";
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+  readonly value: number | null;
+}
+
+interface Port {
+  readonly port: number;
+  /** The error that binding ended with (errno(3)'s name); null: none. */
+  readonly error: string | null;
+  /** Who listens on it, as far as we may see; null: nobody does. */
+  readonly holders: readonly Holder[] | null;
+}
+
+/** The web's ports, of which a server wants those that are not below its first. */
+const WEB = [80, 443];
+
+/** The ports that --bind tries where `first` is the first that is wanted. */
+export function wantedPorts(first: number): number[] {
+  return [...new Set([first, ...WEB])].filter((port) => port >= Math.max(first, 1)).sort((a, b) => a - b);
+}
+
+/** Puts together what check prints; with `bind` the wanted ports are taken for a moment. */
+export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Findings> {
+  const { threshold, wanted, place, network, bridge } = facts;
+  const next = plan.satisfied ? undefined : plan.steps.find(({ usable }) => usable);
+  const verdict = plan.satisfied ? "nothing-to-do" : next ? "possible" : "impossible";
+  const lasts = lifetime(facts, plan);
+  const kept = lasts === "kept" ? keeper(facts) : undefined;
+  const [port = wanted.value] = wantedPorts(wanted.value);
+  return {
+    schema: SCHEMA,
+    portshim: VERSION,
+    verdict,
+    threshold: threshold ?? null,
+    hostThreshold: (network === "hosts" ? threshold : hostsThreshold(facts.host)) ?? null,
+    wanted: { value: wanted.value, by: wanted.by ?? null, fromFile: wanted.fromFile },
+    place: { name: place.name, evidence: place.evidence },
+    network,
+    bridge: bridge ? { name: bridge.name, path: bridge.path ?? null } : null,
+    hostProblem: problemOf(facts.host),
+    requests: [...requests("here", facts.declaredHere), ...requests("host", facts.declaredOnHost)],
+    routes: [...plan.steps, ...plan.others].map(routeOf),
+    next: next ? { route: next.route.name, command: next.route.asRoot(facts, wanted.value) ?? null } : null,
+    remedy: verdict === "impossible" ? nextStep(facts) : null,
+    lasts,
+    keptBy: kept ? keptBy(kept) : null,
+    keep: lasts === "restart" || lasts === "container" ? keep(facts) : null,
+    ports: bind ? await tryPorts(wantedPorts(wanted.value)) : null,
+    firewall: (await findFirewall(facts, port)) ?? null,
+  };
+}
+
+function requests(where: Request["where"], resolution: Facts["declaredOnHost"]): Request[] {
+  const found = [resolution?.declared, ...(resolution?.refused ?? [])].filter((one) => one !== undefined);
+  return found.map(({ file, line, text, value }) => ({ where, file, line, text, value: value ?? null }));
+}
+
+function problemOf(host: Host | NoHost | undefined): string | null {
+  return host && "problem" in host ? host.problem : null;
+}
+
+function hostsThreshold(host: Host | NoHost | undefined): number | undefined {
+  return host && "programs" in host ? host.threshold : undefined;
+}
+
+function routeOf({ route, usable, reason }: Step): Findings["routes"][number] {
+  return { name: route.name, usable, reason };
+}
+
+async function tryPorts(ports: readonly number[]): Promise<Port[]> {
+  const tried: Port[] = [];
+  for (const port of ports) {
+    const error = await takePort(port);
+    tried.push({ port, error: error || null, holders: error ? (holders(port) ?? null) : null });
+  }
+  return tried;
+}

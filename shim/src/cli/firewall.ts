@@ -1,0 +1,141 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { Facts } from "../facts/facts.js";
+import { run } from "../host/child.js";
+import { commandLine, contentOf, printable } from "../text.js";
+
+/** A firewall of the host's that may keep others from a port, whatever the threshold. */
+export interface Firewall {
+  readonly name: string;
+  /** The command that opens the port, for a person to paste on the host. */
+  readonly remedy: string;
+}
+
+interface Kind {
+  readonly name: string;
+  /**
+   * The command that opens `port`, where it is at work on the host whose files are below `root`, and does not let the port
+   * in as far as we may see.
+   */
+  remedy(root: string, port: number): string | undefined | Promise<string | undefined>;
+}
+
+const KINDS: readonly Kind[] = [
+  {
+    name: "firewalld",
+    // Its zones are root's alone to read, and asking it may open a password prompt. The cgroup is there while it runs.
+    remedy: (root, port) =>
+      existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service"))
+        ? `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`
+        : undefined,
+  },
+  {
+    name: "ufw",
+    remedy: (root, port) =>
+      /^ENABLED=["']?yes\b/im.test(contentOf(join(root, "etc/ufw/ufw.conf")))
+        ? `sudo ufw allow ${port}/tcp`
+        : undefined,
+  },
+  {
+    name: "nftables",
+    remedy: async (root, port) => {
+      const chain = root === "/" ? droppingChain(await ruleset(), port) : undefined;
+      if (!chain) return undefined;
+      const { family, table, name } = chain;
+      return `sudo ${commandLine(["nft", "insert", "rule", family, table, name, "tcp", "dport", String(port), "accept"])}`;
+    },
+  },
+];
+
+/**
+ * The host's firewall, where it would keep others from `port` in our network namespace; undefined where none is seen to,
+ * or the network is not the host's.
+ */
+export async function findFirewall({ network, place }: Facts, port: number): Promise<Firewall | undefined> {
+  if (network !== "hosts" || place.hostRoot === undefined) return undefined;
+  for (const kind of KINDS) {
+    const remedy = await kind.remedy(place.hostRoot, port);
+    if (remedy !== undefined) return { name: kind.name, remedy: printable(remedy) };
+  }
+  return undefined;
+}
+
+/** Milliseconds for nft to list its rules. */
+const PATIENCE = 5000;
+
+/** Most bytes of a ruleset; one that is cut is no JSON. */
+const LONGEST = 64 * 1024 * 1024;
+
+/** What nft(8) says in JSON (libnftables-json(5)); nothing where we may not see it. */
+async function ruleset(): Promise<readonly unknown[]> {
+  const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], {
+    timeout: PATIENCE,
+    most: LONGEST,
+  });
+  try {
+    const { nftables } = JSON.parse(status === 0 ? stdout : "{}") as { nftables?: unknown };
+    return Array.isArray(nftables) ? nftables : [];
+  } catch {
+    return [];
+  }
+}
+
+/** As nft(8) says it. */
+export interface Chain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly hook?: string;
+  readonly policy?: string;
+}
+
+interface Rule {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  readonly expr?: readonly unknown[];
+}
+
+/**
+ * A chain for incoming packets that drops what no rule accepts, where no rule names the port: neither of that chain, nor
+ * of those without a hook, which it may jump to.
+ */
+export function droppingChain(ruleset: readonly unknown[], port: number): Chain | undefined {
+  const all = (kind: string) =>
+    ruleset.flatMap((entry) => (entry as Record<string, unknown> | null)?.[kind] ?? []) as unknown[];
+  const chains = all("chain") as Chain[];
+  const rules = all("rule") as Rule[];
+  return chains
+    .filter(({ hook, policy }) => hook === "input" && policy === "drop")
+    .find(({ family, table, name }) => {
+      const ofTable = (one: Chain | Rule) => one.family === family && one.table === table;
+      const others = chains.filter((chain) => ofTable(chain) && chain.hook !== undefined && chain.name !== name);
+      const isOthers = (rule: Rule) => others.some((chain) => chain.name === rule.chain);
+      return !rules.some((rule) => ofTable(rule) && !isOthers(rule) && accepts(rule, port));
+    });
+}
+
+function accepts({ expr = [] }: Rule, port: number): boolean {
+  const accepting = expr.some((part) => typeof part === "object" && part !== null && "accept" in part);
+  return accepting && expr.some((part) => matchesPort(part as { match?: Match }, port));
+}
+
+interface Match {
+  readonly op?: string;
+  readonly left?: { readonly payload?: { readonly protocol?: string; readonly field?: string } };
+  readonly right?: unknown;
+}
+
+function matchesPort({ match }: { match?: Match }, port: number): boolean {
+  const payload = match?.left?.payload;
+  if (match?.op !== "==" || payload?.field !== "dport" || payload.protocol === "udp") return false;
+  const { set } = (match.right ?? {}) as { set?: unknown };
+  return (Array.isArray(set) ? set : [match.right]).some((element) => covers(element, port));
+}
+
+function covers(element: unknown, port: number): boolean {
+  const { range } = (element ?? {}) as { range?: unknown };
+  if (!Array.isArray(range)) return element === port;
+  const [low, high] = range;
+  return low <= port && port <= high;
+}

@@ -1,0 +1,110 @@
+import { join } from "node:path";
+import { PortshimError } from "../failure.js";
+import { contentOf, printable } from "../text.js";
+
+/** Whom the server runs as. */
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups, in the order of /etc/group; one that is listed twice is here twice. */
+  readonly groups: readonly number[];
+  /** HOME; empty if /etc/passwd says so. */
+  readonly home: string;
+}
+
+/** What /etc/passwd says about a user; `login` is empty if it says nothing. */
+interface Account extends Omit<User, "groups"> {
+  readonly login: string;
+}
+
+/** A number as Go's strconv.Atoi() reads it. */
+const INTEGER = /^[+-]?\d+$/;
+
+/** The largest number that USER or GROUP can be: 2^31 - 1. */
+const LARGEST_NUMBER = 2 ** 31 - 1;
+
+/** The largest id that a process can have: 2^32 - 1 tells the kernel to leave an id as it is. */
+const LARGEST_ID = 2 ** 32 - 2;
+
+/** What Node puts in place of bytes that are not UTF-8. */
+const UNREADABLE = "\u{fffd}";
+
+/**
+ * Resolves `USER[:GROUP]`, names or numbers, with /etc/passwd and /etc/group below `root`, as gosu does:
+ *
+ * - A number is always an id, even if it is somebody's name. Without a line in /etc/passwd it gets our own group, and
+ *   `/` for HOME.
+ * - An empty USER is us. An empty GROUP is the user's own one, with all the supplementary ones; any other GROUP is the
+ *   only one.
+ *
+ * Throws PortshimError `no-user` if gosu refuses the spec, and in three cases of our own: the spec is empty; it is not
+ * UTF-8 (two such names look the same in Node); an id that the files give is not one that a process can have. For gosu
+ * one that is missing or no number is 0, root's; of one that is too large the kernel takes the lower 32 bits.
+ *
+ * Source: GetExecUser() in moby/sys/user, July 2026. gosu calls it; gosu up to 1.19 calls an older one, which takes
+ * a number out of range if it is in the files, and ignores what follows a second colon.
+ */
+export function resolveUser(spec: string, root = "/"): User {
+  if (spec === "" || spec.includes(UNREADABLE))
+    throw new PortshimError("no-user", `"${printable(spec)}" is not USER or USER:GROUP`);
+  const [name = "", ...rest] = spec.split(":");
+  const group = rest.join(":");
+  const { login, uid, gid, home } = accountOf(name, root);
+  const user =
+    group === ""
+      ? { uid, gid, groups: membershipsOf(login, root), home }
+      : { uid, gid: gidOf(group, root), groups: [], home };
+  if ([user.uid, user.gid, ...user.groups].every((id) => id >= 0 && id <= LARGEST_ID)) return user;
+  throw new PortshimError("no-user", `/etc/passwd or /etc/group has an invalid id for user "${printable(name)}"`);
+}
+
+function accountOf(name: string, root: string): Account {
+  const wanted = name === "" ? (process.getuid?.() ?? 0) : numberOf(name);
+  const account = lines(root, "etc/passwd")
+    .map(([login = "", , uid, gid, , home = ""]) => ({ login, uid: idIn(uid), gid: idIn(gid), home }))
+    .find(({ login, uid }) => (wanted === undefined ? login === name : uid === wanted));
+  if (account !== undefined) return account;
+  if (wanted === undefined) throw new PortshimError("no-user", `there is no user "${printable(name)}" in /etc/passwd`);
+  return { login: "", uid: wanted, gid: process.getgid?.() ?? 0, home: "/" };
+}
+
+function gidOf(group: string, root: string): number {
+  const gid = numberOf(group) ?? groups(root).find(({ title }) => title === group)?.gid;
+  if (gid === undefined) throw new PortshimError("no-user", `there is no group "${printable(group)}" in /etc/group`);
+  return gid;
+}
+
+function membershipsOf(login: string, root: string): number[] {
+  if (login === "") return [];
+  return groups(root)
+    .filter(({ members }) => members.includes(login))
+    .map(({ gid }) => gid);
+}
+
+function groups(root: string) {
+  return lines(root, "etc/group")
+    .filter(([title = ""]) => !title.startsWith("#"))
+    .map(([title = "", , gid, members = ""]) => ({ title, gid: idIn(gid), members: members.split(",") }));
+}
+
+/** The fields of each line. Only /etc/group has comments: in /etc/passwd gosu takes a `#` for the name's beginning. */
+function lines(root: string, file: string): string[][] {
+  return contentOf(join(root, file))
+    .split("\n")
+    .map((line) => line.replace(/^\p{White_Space}+|\p{White_Space}+$/gu, ""))
+    .filter((line) => line !== "")
+    .map((line) => line.split(":"));
+}
+
+/** An id in the files; NaN if it is missing or no number. */
+function idIn(field = ""): number {
+  return INTEGER.test(field) ? Number(field) : Number.NaN;
+}
+
+/** What USER or GROUP is as a number; undefined: it is a name. One that is out of range is never a name. */
+function numberOf(text: string): number | undefined {
+  if (!INTEGER.test(text)) return undefined;
+  const number = Number(text);
+  if (number >= 0 && number <= LARGEST_NUMBER) return number;
+  throw new PortshimError("no-user", `${printable(text)} is not an id from 0 to ${LARGEST_NUMBER}`);
+}

@@ -1,0 +1,122 @@
+import { accessSync, constants } from "node:fs";
+import { basename, join } from "node:path";
+import { PortshimError } from "../failure.js";
+import type { Place } from "../here/place.js";
+import { printable } from "../text.js";
+import type { Identity } from "./child.js";
+
+/** A way to run a program on the host, from `/` and with nothing but PATH in the environment. */
+export interface Bridge {
+  readonly name: string;
+  /** The bridge's program; undefined where commands run as they are. */
+  readonly path: string | undefined;
+  /** Who runs the bridge, where that is not us. */
+  readonly identity: Identity | undefined;
+  /** The command that runs `argv` on the host; `argv[0]` must be absolute. */
+  command(argv: readonly string[]): readonly string[];
+}
+
+interface Kind {
+  readonly name: string;
+  /** Where distributions put it, first match wins, before PATH; not all of them are on PATH. */
+  readonly paths: readonly string[];
+  /** What goes between the bridge and the host's command. */
+  readonly options: readonly string[];
+}
+
+/** Where the host's programs are looked for, NixOS's wrappers first: directories that only root writes to. */
+export const HOST_PATH = [
+  "/run/wrappers/bin",
+  "/run/current-system/sw/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+] as const;
+
+/** All of the environment that the host's commands get. */
+export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
+
+/** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
+export const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
+
+/** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
+const BRIDGES: readonly Kind[] = [
+  {
+    name: "flatpak-spawn",
+    // Fedora; Debian and Ubuntu.
+    paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
+    // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
+    // is unknown to the host.
+    options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${HOST_ENVIRONMENT}`],
+  },
+  {
+    name: "host-spawn",
+    paths: ["/usr/bin/host-spawn", "/usr/local/bin/host-spawn"],
+    options: ["--no-pty", ...EMPTY_ENVIRONMENT],
+  },
+];
+
+/** All bridge programs there are, for a sentence that says what was looked for. */
+export const BRIDGE_NAMES: readonly string[] = BRIDGES.map(({ name }) => name);
+
+/** Which packages have one, for the same sentence. */
+export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu";
+
+/**
+ * The bridge to use from `place`, or undefined where none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, one absolute path,
+ * overrides; it is called as the known bridge of that name, or else with the host's command alone.
+ *
+ * Throws PortshimError `bad-usage` where PORTSHIM_BRIDGE is not an executable's absolute path.
+ */
+export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = isExecutable): Bridge | undefined {
+  const identity = sudoer(place, env);
+  const override = env.PORTSHIM_BRIDGE;
+  if (override) {
+    if (!override.startsWith("/") || !executable(override)) {
+      throw new PortshimError("bad-usage", `PORTSHIM_BRIDGE must be a program's path, not "${printable(override)}"`);
+    }
+    const kind = BRIDGES.find(({ name }) => name === basename(override));
+    return bridge(kind?.name ?? basename(override), override, kind?.options ?? EMPTY_ENVIRONMENT, identity);
+  }
+  if (place.isHost === "yes") return NONE;
+  for (const { name, paths, options } of BRIDGES) {
+    const path = [...paths, ...onPath(name, env)].find(executable);
+    if (path !== undefined) return bridge(name, path, options, identity);
+  }
+  return place.isHost === "maybe" ? NONE : undefined;
+}
+
+/** Where a program of this name would be found on PATH: in its absolute directories. */
+function onPath(name: string, { PATH = "" }: NodeJS.ProcessEnv): string[] {
+  const directories = PATH.split(":").filter((directory) => directory.startsWith("/"));
+  return directories.map((directory) => join(directory, name));
+}
+
+/** Commands run where we are, and so in our own network namespace. */
+const NONE: Bridge = { name: "none", path: undefined, identity: undefined, command: (argv) => argv };
+
+function bridge(name: string, path: string, options: readonly string[], identity: Identity | undefined): Bridge {
+  return { name, path, identity, command: (argv) => [path, ...options, ...argv] };
+}
+
+/**
+ * Whom a container's root was before `sudo portshim …`: the session bus lets only its own user in, and sudo takes its
+ * address away.
+ */
+function sudoer(place: Place, env: NodeJS.ProcessEnv): Identity | undefined {
+  if (place.isHost === "yes" || process.getuid?.() !== 0) return undefined;
+  const [uid, gid] = [env.SUDO_UID, env.SUDO_GID].map((text) => (/^[1-9]\d{0,9}$/.test(text ?? "") ? Number(text) : 0));
+  if (!uid || !gid) return undefined;
+  const runtime = `/run/user/${uid}`;
+  return { uid, gid, env: { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` } };
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

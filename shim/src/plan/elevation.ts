@@ -1,0 +1,215 @@
+import type { RouteName } from "../contract.js";
+import type { Facts } from "../facts/facts.js";
+import { PortshimError } from "../failure.js";
+import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
+import { type Conditions, type Ending, run } from "../host/child.js";
+import { bridgeFailed, type Program } from "../host/host.js";
+import { printable } from "../text.js";
+
+/** Whether something can be done, and why or why not: the middle of a sentence. */
+export interface Verdict {
+  readonly usable: boolean;
+  readonly reason: string;
+}
+
+export const yes = (reason: string): Verdict => ({ usable: true, reason });
+export const no = (reason: string): Verdict => ({ usable: false, reason });
+
+/** A way to be root on the host. */
+export interface Elevation {
+  /** The route that goes the same way. */
+  readonly name: RouteName;
+  /** May open a prompt, so only one portshim at a time takes it. */
+  readonly asksSomebody?: boolean;
+  /** Tried only where --via names it. */
+  readonly onlyNamed?: boolean;
+  /** Whether the host has it, and what is changed there would be changed for us; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
+  /** The host's command that runs `argv` as root. */
+  command(facts: Facts, argv: readonly string[]): readonly string[];
+  /**
+   * Runs a job as root on the host; resolves with how it ended, which may be badly.
+   *
+   * Throws PortshimError if it was not let, or the host could not be asked.
+   */
+  run(facts: Facts, job: Job): Promise<Ending>;
+}
+
+/** What a command says to us that had our terminal: its words are there. */
+export const SEEN = "see above";
+
+/** What root is asked to run. */
+export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** It has to say something, however it ends. */
+  readonly argv: readonly string[];
+  /** It worked, as is seen without an answer. */
+  readonly isDone: () => boolean;
+}
+
+/** Through polkit, which may open one password prompt. */
+export const pkexec: Elevation = {
+  name: "pkexec",
+  asksSomebody: true,
+  verdict(facts) {
+    const may = throughPolkit(facts);
+    return may.usable ? (lacks(facts, "pkexec") ?? may) : may;
+  },
+  command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
+  async run(facts, job) {
+    const isRefused = (ending: Ending) => ending.status === 127 && !bridgeFailed(ending);
+    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
+    // pkexec(1), RETURN VALUE.
+    if (ending.status === 126) throw new PortshimError("dismissed");
+    return answered(facts, job, ending);
+  },
+};
+
+/** Through systemd (256 and later), which has polkit ask the same: where pkexec is not installed, or not wanted. */
+export const run0: Elevation = {
+  name: "run0",
+  asksSomebody: true,
+  verdict(facts, isNamed) {
+    const may = throughPolkit(facts);
+    if (!may.usable) return may;
+    if (lacks(facts, "run0")) return lacks(facts, "pkexec", "run0") as Verdict;
+    return isNamed || lacks(facts, "pkexec") ? may : no("only where the host has no pkexec, or --via names it");
+  },
+  // It would colour a terminal's background.
+  command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
+  async run(facts, job) {
+    const words = /Interactive authentication required|Access denied|timed out/;
+    const isRefused = ({ status, stderr }: Ending) =>
+      stderr === SEEN ? status === 1 : status !== 0 && words.test(stderr);
+    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, isRefused }));
+  },
+};
+
+/** Through sudo, only where it asks for no password. */
+export const sudo: Elevation = {
+  name: "sudo",
+  onlyNamed: true,
+  verdict(facts) {
+    const may = onHostsValue(facts);
+    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may let us without a password")) : may;
+  },
+  command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
+  run(facts, job) {
+    const isRefused = ({ status, stderr }: Ending) => status !== 0 && /^sudo:/m.test(stderr);
+    return runOnHost(facts, sudo.command(facts, job.argv), { ...job, isRefused });
+  },
+};
+
+/** Whether the host answers. */
+export function reach({ bridge, host, place }: Facts): Verdict {
+  if (!bridge) {
+    const reason = `there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`;
+    // Elsewhere it would not help without the session bus.
+    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
+  }
+  if (!host) return no("there was no need to ask the host");
+  return "problem" in host ? no(host.problem) : yes("the host answers");
+}
+
+/** Whether the host's own value is ours. */
+function onHostsValue(facts: Facts): Verdict {
+  const reachable = reach(facts);
+  if (!reachable.usable) return reachable;
+  if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
+  if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
+  return yes("");
+}
+
+/** Whether polkit can be asked for the host's own value, if that is ours. */
+function throughPolkit(facts: Facts): Verdict {
+  const may = onHostsValue(facts);
+  if (!may.usable) return may;
+  const { bridge, host } = facts;
+  if (host && "programs" in host && host.polkit === false) return no("polkit does not run on the host");
+  return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
+}
+
+/** Which of these programs the host lacks; undefined: none. */
+export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : {};
+  const absent = programs.filter((program) => there[program] === undefined);
+  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+/** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
+export function pathOf(program: Program, { host }: Facts): string {
+  const path = host && "programs" in host ? host.programs[program] : undefined;
+  if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
+  return path;
+}
+
+/** How a command is run on the host. */
+interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
+  /** It does not let us; else, if it failed, the program that it was to run has. */
+  readonly isRefused?: (ending: Ending) => boolean;
+}
+
+/**
+ * Runs a command on the host, as whoever the bridge belongs to; once more on our terminal, if polkit has no other way to ask.
+ *
+ * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
+ */
+export async function runOnHost(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending> {
+  const isRefused = (ending: Ending) => conditions.isRefused?.(ending) === true;
+  let ending = await callHost(facts, argv, conditions);
+  if (isRefused(ending) && hasNoAgent(ending.stderr)) {
+    ending = (await askOnTerminal(facts, argv, conditions)) ?? ending;
+  }
+  if (isRefused(ending)) throw new PortshimError("refused", refusal(answerOf(ending)));
+  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
+  return ending;
+}
+
+/** The same, with however it ended. Throws PortshimError `timed-out`. */
+async function callHost({ bridge }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
+  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
+  const dieWithUs = bridge.path !== undefined;
+  const ending = await run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
+  if (ending.timedOut) throw new PortshimError("timed-out", String(conditions.timeout / 1000));
+  return ending;
+}
+
+/** Has polkit ask on our terminal; undefined: it cannot. */
+async function askOnTerminal(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending | undefined> {
+  if (!facts.ownTerminal) return undefined;
+  // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
+  if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
+  const { onTerminal } = require("../host/terminal.js") as typeof import("../host/terminal.js");
+  const { timeout, signal, input } = conditions;
+  const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
+  return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));
+}
+
+/** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
+function answered({ bridge }: Facts, { isDone }: Job, ending: Ending): Ending {
+  const isMute = ending.status <= 1 && ending.stdout + ending.stderr === "";
+  if (bridge?.path === undefined || !isMute || isDone()) return ending;
+  throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
+}
+
+/** What it said to that, as the middle of a sentence. */
+export function answerOf({ stderr, status }: Ending): string {
+  return printable(stderr) || `nothing, with status ${status}`;
+}
+
+/** Polkit had nothing to ask with: pkexec and run0 then look for a terminal of their own. */
+function hasNoAgent(answer: string): boolean {
+  // run0 also says that it could not start an agent of its own, whether or not the session's own has asked.
+  const hasAsked = /Access denied/.test(answer);
+  return !hasAsked && /textual authentication agent|Interactive authentication required/.test(answer);
+}
+
+function refusal(answer: string): string {
+  if (/^sudo:/.test(answer)) return answer;
+  // systemd waits 25 seconds for polkit, whatever run0 is told.
+  if (/timed out/.test(answer)) return `nobody answered the password prompt in the time that systemd gives (${answer})`;
+  if (hasNoAgent(answer)) {
+    return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
+  }
+  if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
+  return `not authorized by policy, or a wrong password (${answer})`;
+}

@@ -1,0 +1,45 @@
+import type { Facts } from "../facts/facts.js";
+import { KERNEL_DEFAULT } from "../here/threshold.js";
+import type { Assignment, Resolution } from "../sysctl/resolve.js";
+import { printable } from "../text.js";
+import type { Plan } from "./plan.js";
+
+/**
+ * How long the wanted threshold holds, or would: `kept` over the host's restarts by a file; until the host's next
+ * `restart`; as long as this `container` or this network `namespace` is there; only for a `server` that holds the
+ * capability; or nothing does (`none`).
+ */
+export type Lifetime = "kept" | "restart" | "container" | "namespace" | "server" | "none";
+
+/** The threshold that the host starts with, and the assignment that sets it; none: it is the kernel's default. */
+export interface AfterRestart {
+  readonly value: number;
+  readonly by: Assignment | undefined;
+}
+
+/** What a host with these files starts with. */
+export function startsWith({ declared }: Resolution): AfterRestart {
+  return { value: declared?.value ?? KERNEL_DEFAULT, by: declared };
+}
+
+/** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see. */
+export function keeper({ afterRestart, wanted }: Facts): AfterRestart | undefined {
+  if (!afterRestart) return undefined;
+  const start = startsWith(afterRestart);
+  return start.value <= wanted.value ? start : undefined;
+}
+
+/** What keeps it, for a sentence. */
+export function keptBy({ by }: AfterRestart): string {
+  return by ? `${printable(by.file)}:${by.line}` : "the kernel's default";
+}
+
+/** How long the threshold stays where it is now, or where the plan would bring it. */
+export function lifetime(facts: Facts, { satisfied, steps }: Plan): Lifetime {
+  const next = steps.find(({ usable }) => usable)?.route;
+  if (!satisfied && !next) return "none";
+  if (satisfied ? facts.threshold === undefined : next?.leavesThreshold) return "server";
+  if (facts.network === "own") return "container";
+  if (facts.network === "unknown") return "namespace";
+  return keeper(facts) ? "kept" : "restart";
+}

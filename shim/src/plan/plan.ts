@@ -1,0 +1,39 @@
+import type { Facts } from "../facts/facts.js";
+import { isSatisfied } from "../here/threshold.js";
+import { no, type Verdict } from "./elevation.js";
+import { ROUTES, type Route } from "./route.js";
+
+/** A route as the plan sees it. */
+export interface Step extends Verdict {
+  readonly route: Route;
+}
+
+/** What would be done, in order. */
+export interface Plan {
+  /** The threshold is low enough already, or there is none and the port may be bound. */
+  readonly satisfied: boolean;
+  /** Every route that may be taken, usable or not, in the order in which they are tried. */
+  readonly steps: readonly Step[];
+  /** The routes that are left out, and why. */
+  readonly others: readonly Step[];
+}
+
+/** Those of `all` that `via` names, each once and in its order; default: all but those that must be named. */
+export function named<T extends Pick<Route, "name" | "onlyNamed">>(all: readonly T[], via?: readonly string[]): T[] {
+  const names = new Set(via ?? all.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name));
+  return [...names].flatMap((name) => all.filter((one) => one.name === name));
+}
+
+/** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
+export function plan(facts: Facts, via?: readonly string[]): Plan {
+  const routes = named(ROUTES, via);
+  return {
+    satisfied:
+      isSatisfied(facts.threshold, facts.wanted.value) || (facts.threshold === undefined && facts.mayBind === true),
+    steps: routes.map((route) => ({ route, ...route.verdict(facts, via !== undefined) })),
+    others: ROUTES.filter((route) => !routes.includes(route)).map((route) => ({
+      route,
+      ...no(via ? "--via does not name it" : `only where --via=${route.name} names it`),
+    })),
+  };
+}

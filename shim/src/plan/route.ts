@@ -1,0 +1,129 @@
+import { writeFileSync } from "node:fs";
+import type { RouteName } from "../contract.js";
+import type { Facts } from "../facts/facts.js";
+import { PortshimError } from "../failure.js";
+import { FILE, isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
+import { printable } from "../text.js";
+import * as elevation from "./elevation.js";
+import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
+
+/** One way to let the server have its port. */
+export interface Route {
+  readonly name: RouteName;
+  /** One line for --help. */
+  readonly what: string;
+  /** Tried only where --via names it. */
+  readonly onlyNamed?: boolean;
+  /** The port is free to bind though the threshold stays: there is nothing to say and nothing to verify. */
+  readonly leavesThreshold?: boolean;
+  /** May open a prompt, so only one portshim at a time takes it. */
+  readonly asksSomebody?: boolean;
+  /** Whether it can work here; `isNamed`: the person names it. */
+  verdict(facts: Facts, isNamed: boolean): Verdict;
+  /** What will run on the host as root; undefined: nothing will. */
+  asRoot(facts: Facts, value: number): readonly string[] | undefined;
+  /**
+   * Tries to set the threshold to `value` (0–65535). Resolving says only that the system said yes.
+   * Throws PortshimError. A prompt stays open for `timeout` milliseconds, or until `signal` aborts.
+   */
+  attempt(facts: Facts, value: number, timeout: number, signal?: AbortSignal): Promise<void>;
+}
+
+const write: Route = {
+  name: "write",
+  what: "write the setting ourselves, where we may",
+  verdict: ({ writable }) => (writable ? yes(`we may write ${FILE}`) : no(`we may not write ${FILE}`)),
+  asRoot: () => undefined,
+  async attempt(_facts, value) {
+    try {
+      writeFileSync(FILE, `${value}\n`);
+    } catch (error) {
+      throw new PortshimError("write-failed", printable((error as Error).message));
+    }
+  },
+};
+
+const capability: Route = {
+  name: "capability",
+  what: "the server may bind the port as it is (CAP_NET_BIND_SERVICE)",
+  leavesThreshold: true,
+  verdict: ({ mayBind }) =>
+    mayBind ? yes("we may bind the port as we are") : no("we may not bind the port as we are"),
+  asRoot: () => undefined,
+  async attempt() {},
+};
+
+/**
+ * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value, $3
+ * nsenter's path.
+ * The inode is compared once more inside, because a process id may meanwhile be another process's.
+ */
+const SET_IN_NAMESPACE = `
+stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | {
+  while read -r inode path; do
+    [ "$inode" = "$1" ] || continue
+    exec "$3" --net="$path" /bin/sh -c '
+      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
+  done
+  echo "it belongs to none of this user's podman containers" >&2
+  exit 1
+}`;
+
+const nsenter: Route = {
+  name: "nsenter",
+  what: "have the host set it in this container's own network, without a password",
+  verdict(facts) {
+    const reachable = reach(facts);
+    if (!reachable.usable) return reachable;
+    if (facts.network !== "own") return no("only for a container with its own network");
+    if (!facts.place.byUsersPodman) return no("only for a container that a user's own podman made");
+    return lacks(facts, "podman", "nsenter") ?? yes("the user who started this container owns its network");
+  },
+  asRoot: () => undefined,
+  async attempt(facts, value, timeout, signal) {
+    const inode = checked(facts.networkNamespace ?? -1);
+    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
+    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
+    if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
+  },
+};
+
+/** Has sysctl(8) run by the host's root. */
+function bySysctl(elevation: Elevation, what: string): Route {
+  const { name, asksSomebody = false, onlyNamed = false } = elevation;
+  return {
+    name,
+    what,
+    asksSomebody,
+    onlyNamed,
+    verdict(facts, isNamed) {
+      // The last route's reason is the one that is told: it is to be the one that counts for all.
+      const absent = facts.network === "hosts" && reach(facts).usable ? lacks(facts, "sysctl") : undefined;
+      return absent ?? elevation.verdict(facts, isNamed);
+    },
+    asRoot: (facts, value) => elevation.command(facts, sysctl(facts, value)),
+    async attempt(facts, value, timeout, signal) {
+      const isDone = () => isSatisfied(liveThreshold(), value);
+      const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
+      if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
+    },
+  };
+}
+
+const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
+const run0 = bySysctl(elevation.run0, "the same where the host has no pkexec");
+const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
+
+/** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
+export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
+
+/** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
+export function sysctl(facts: Facts, value: number): string[] {
+  return [pathOf("sysctl", facts), "-w", `${NAME}=${checked(value)}`];
+}
+
+/** An integer as an argument: nothing else goes between us and root. */
+export function checked(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `${value} is no number to ask for`);
+  return String(value);
+}

@@ -1,0 +1,93 @@
+import { type Facts, isLocal } from "../facts/facts.js";
+import type { Keeper } from "../here/place.js";
+import { NAME } from "../here/threshold.js";
+import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
+import { commandLine } from "../text.js";
+
+/** How the threshold is set from outside, by who keeps the place; the person reads it where portshim has no way. */
+interface Advice {
+  /** Where the place has its own network; lines. */
+  own(setting: string): readonly string[];
+  /** The option or field by which the place shares the host's network; undefined: it cannot. */
+  readonly shares?: string;
+}
+
+const ADVICE: Record<Keeper, Advice> = {
+  host: { own: (setting) => [`sudo sysctl -w ${setting}`], shares: "" },
+  podman: {
+    own: (setting) => [`podman run --sysctl ${setting} …`, `(in a Quadlet file: Sysctl=${setting})`],
+    shares: "with --network host",
+  },
+  docker: {
+    own: dockers,
+    shares: "with --network host",
+  },
+  // Its --network host is the network of rootlesskit, where the setting cannot be given.
+  "rootless docker": {
+    own: (setting) => [
+      ...dockers(setting),
+      "(without --network host, which is not the host's network in rootless docker)",
+    ],
+  },
+  kubernetes: {
+    own: (setting) => {
+      const [name, value] = setting.split("=");
+      return [`securityContext: {sysctls: [{name: ${name}, value: "${value}"}]}    (in the pod's spec)`];
+    },
+    shares: "with hostNetwork: true",
+  },
+};
+
+function dockers(setting: string): string[] {
+  return [`docker run --sysctl ${setting} …`, `(in a compose file: sysctls: ["${setting}"])`];
+}
+
+/** The command that sets it on the host, for a person to paste. */
+export function byHand(value: number): string {
+  return commandLine(["sudo", "sysctl", "-w", `${NAME}=${value}`]);
+}
+
+/** The one thing that the person can do where portshim could not; at most five lines. */
+export function nextStep({ place, bridge, network, wanted }: Facts): string {
+  const setting = `${NAME}=${wanted.value}`;
+  const { own, shares } = ADVICE[place.keeper];
+  const onHost = `    ${byHand(wanted.value)}`;
+  if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
+  if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
+  if (place.keeper === "host")
+    return `Run this in its own network namespace or, if it shares the host's, there:\n${onHost}`;
+  const start = `Start it with this:\n${own(setting)
+    .map((line) => `    ${line}`)
+    .join("\n")}`;
+  return network === "own" || shares === undefined
+    ? start
+    : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
+}
+
+/** How to keep what was just reached; a line. */
+export function keep({ place, bridge, network, wanted }: Facts): string {
+  const setting = `${NAME}=${wanted.value}`;
+  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
+  if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
+  if (place.hostRoot !== undefined && network === "hosts") {
+    // What a file asks for, or nobody, is found again.
+    const asked = wanted.by !== undefined && !wanted.fromFile;
+    return asked ? `portshim persist --start=${wanted.value}` : "portshim persist";
+  }
+  const command = tee(wanted.value);
+  return isLocal(bridge) ? command : `${command}    (on the host)`;
+}
+
+/** The one thing that the person can do where `portshim persist` could not. */
+export function keepByHand(value: number): string {
+  return `Run this on the host:\n    ${tee(value)} && ${byHand(value)}`;
+}
+
+/** The same for `portshim persist --remove`. */
+export function removeByHand(value: number): string {
+  return `Run this on the host:\n    ${commandLine(["sudo", "rm", "-f", `/${DROP_IN}`])} && ${byHand(value)}`;
+}
+
+function tee(value: number): string {
+  return `echo ${NAME}=${value} | sudo tee /${BY_HAND}`;
+}

@@ -1,0 +1,88 @@
+import { type Facts, isLocal } from "../facts/facts.js";
+import type { PortshimError } from "../failure.js";
+import { NAME } from "../here/threshold.js";
+import { keeper, keptBy } from "../plan/lifetime.js";
+import type { Plan, Step } from "../plan/plan.js";
+import { commandLine, printable } from "../text.js";
+import { keep, nextStep } from "./remedy.js";
+
+/** Who asked for which value, and that it does not hold. */
+export function request({ wanted, threshold }: Facts): string {
+  if (wanted.fromFile) {
+    return `${printable(wanted.by ?? "")} asks for ${NAME} = ${wanted.value}, but it was never applied here: it is ${threshold}.`;
+  }
+  const asked = wanted.by
+    ? `${wanted.by} asks for ports from ${wanted.value} up`
+    : `Nothing asks for another port, so ${wanted.value} counts`;
+  return `${asked}, but here ordinary users may bind only those from ${threshold} up (${NAME}).`;
+}
+
+/** Assignments that the kernel would refuse, a sentence each. */
+export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
+  return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
+    ({ file, line, text }) =>
+      `${printable(file)}:${line} asks for ${NAME} = "${printable(text)}", which the kernel would refuse; it counts as not asked for.`,
+  );
+}
+
+/** What is about to run as root; said even with --quiet. */
+export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
+  const where = isLocal(bridge) ? "on this machine" : "on the host";
+  return `About to run as root ${where}${asks ? " (you may be asked for a password)" : ""}:\n    ${commandLine(command)}`;
+}
+
+/** That it worked, until when, and how to keep it. */
+export function success(facts: Facts): string {
+  const kept = keeper(facts);
+  if (kept) return `Done: ports from ${facts.wanted.value} up may be bound, also after a restart (${keptBy(kept)}).`;
+  return `Done: ports from ${facts.wanted.value} up may be bound until ${end(facts)}. To keep it:\n    ${keep(facts)}`;
+}
+
+function end({ bridge, network }: Facts): string {
+  if (isLocal(bridge)) return "this machine restarts";
+  return network === "hosts" ? "the host restarts" : "this container stops";
+}
+
+/** The commands that were tried on the host, as lines. */
+export function tried(facts: Facts, steps: readonly Step[]): string[] {
+  const { bridge, wanted } = facts;
+  return steps.flatMap(({ route }) => {
+    const command = route.asRoot(facts, wanted.value);
+    if (!command) return [];
+    const through = !bridge || isLocal(bridge) ? "" : ` through ${bridge.path}`;
+    return [`Tried${through}:\n    ${commandLine(command)}`];
+  });
+}
+
+/** How a restart policy is kept from asking again, where nobody sits at a terminal. */
+export function restarts(failure: PortshimError): string[] {
+  if (!failure.isRefusal || process.stderr.isTTY) return [];
+  return [
+    "(A systemd unit that restarts it would ask again each time; RestartPreventExitStatus=NOPERM keeps it from that.)",
+  ];
+}
+
+/** What was found, for --verbose. */
+export function facts(found: Facts): string {
+  const { threshold, wanted, place, bridge, network } = found;
+  const bridged = bridge === undefined ? "none found" : (bridge.path ?? "none needed");
+  return [
+    `place: ${place.what} (${place.evidence})`,
+    `threshold: ${threshold ?? "this kernel has none"}, wanted: ${wanted.value} (${wanted.by ? printable(wanted.by) : "default"})`,
+    `bridge: ${bridged}, network namespace: ${network}`,
+  ].join("\n");
+}
+
+/** The plan as a person reads it, for --dry-run. */
+export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
+  const lines = [facts(found), ...refused(found)];
+  if (satisfied) return [...lines, "Nothing has to be done."].join("\n");
+  lines.push(request(found));
+  for (const { usable, route, reason } of [...steps, ...others])
+    lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
+  const first = steps.find(({ usable }) => usable);
+  if (!first) return [...lines, "No route can be taken.", nextStep(found)].join("\n");
+  const command = first.route.asRoot(found, found.wanted.value);
+  lines.push(command ? `Would run as root:\n    ${commandLine(command)}` : `Would take the route ${first.route.name}.`);
+  return lines.join("\n");
+}

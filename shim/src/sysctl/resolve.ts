@@ -1,0 +1,254 @@
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { KEY, kernelTakes } from "../here/threshold.js";
+import { globMatches } from "./glob.js";
+
+/** One assignment of the threshold in a sysctl.d file, as it stands there. */
+export interface Assignment {
+  /** The file, with the root it was read under (`/run/host/etc/sysctl.d/80-web.conf`). */
+  readonly file: string;
+  /** Line in that file, from 1. */
+  readonly line: number;
+  /** The value as written, blanks around it removed. */
+  readonly text: string;
+  /** The port number the kernel would set, or undefined when it would refuse the text. */
+  readonly value: number | undefined;
+}
+
+/** What a tree of sysctl.d files says about the threshold. */
+export interface Resolution {
+  /** The assignment whose value is in force after all have been applied. */
+  readonly declared: Assignment | undefined;
+  /** Assignments that would have won but that the kernel refuses, in the order they are applied. */
+  readonly refused: readonly Assignment[];
+}
+
+/** Where drop-ins lie, strongest first: sysctl.d(5). */
+export const DIRECTORIES = ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d"] as const;
+
+/** What lies here is gone at the next start. */
+const VOLATILE = "run/sysctl.d";
+
+/** Read after all drop-ins, as procps' `sysctl --system` does; systemd-sysctl itself does not read it. */
+export const LEGACY_FILE = "etc/sysctl.conf";
+
+/** systemd's read_line() gives up on a file at a line of this many bytes (LONG_LINE_MAX). */
+const LONGEST_LINE = 1024 * 1024;
+
+interface Line {
+  readonly file: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+interface Rule {
+  /** Relative to /proc/sys, slashes between its parts; may be a glob. */
+  readonly key: string;
+  /** Undefined for `-key`, which only shields the key from globs. */
+  readonly value: string | undefined;
+  readonly source: Line;
+}
+
+/** Drop-ins as they would be after a change, by path below the root: the new text, or undefined where it is gone. */
+export type Change = ReadonlyMap<string, string | undefined>;
+
+/** Of when the files are looked at: now, or as the next start of systemd will. */
+export type Moment = "now" | "boot";
+
+/**
+ * Resolves what the sysctl.d tree below `root` would set the threshold to, exactly as systemd-sysctl applies it, with
+ * `/etc/sysctl.conf` read last. Files that cannot be read count as absent; with `change`, what would be after it. At
+ * "boot" /run is empty, and nobody but systemd-sysctl reads.
+ *
+ * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
+ */
+export function resolve(root = "/", change: Change = new Map(), moment: Moment = "now"): Resolution {
+  const atBoot = moment === "boot";
+  const directories = DIRECTORIES.filter((directory) => !(atBoot && directory === VOLATILE));
+  const files = dropIns(root, directories, change);
+  if (!atBoot) files.push({ path: LEGACY_FILE, read: () => textOf(located(root, LEGACY_FILE)) });
+  return apply(files.flatMap((file) => rules(linesOf(root, file))));
+}
+
+/** A file of the tree, by its path below the root. */
+interface File {
+  readonly path: string;
+  /** Its text, as bytes (latin1). Throws if it cannot be read, or is no plain file. */
+  read(): string;
+}
+
+/** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
+function dropIns(root: string, directories: readonly string[], change: Change): File[] {
+  const byName = new Map<string, File>();
+  for (const directory of directories) {
+    for (const file of list(root, directory, change)) {
+      const name = basename(file.path);
+      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
+    }
+  }
+  const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
+  return names.map((name) => byName.get(name) as File);
+}
+
+function list(root: string, directory: string, change: Change): File[] {
+  const files = [...change]
+    .filter(([path, text]) => dirname(path) === directory && text !== undefined)
+    .map(([path, text]): File => ({ path, read: () => text as string }));
+  try {
+    const where = located(root, directory);
+    for (const entry of readdirSync(where, { encoding: "latin1", withFileTypes: true })) {
+      const path = `${directory}/${entry.name}`;
+      // Only what is a link itself has to be followed again.
+      const target = () =>
+        entry.isSymbolicLink() ? located(root, path) : Buffer.concat([where, Buffer.from(`/${entry.name}`, "latin1")]);
+      if (!change.has(path)) files.push({ path, read: () => textOf(target()) });
+    }
+  } catch {}
+  return files;
+}
+
+function linesOf(root: string, { path, read }: File): Line[] {
+  let content: string;
+  try {
+    content = read();
+  } catch {
+    return [];
+  }
+  const shown = utf8(join(root, path));
+  return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
+}
+
+/** Throws where it cannot be read, or is no plain file: a fifo or a device would never end, or block. */
+function textOf(path: Buffer): string {
+  if (!statSync(path).isFile()) throw new Error("not a file");
+  return readFileSync(path, "latin1");
+}
+
+/** As many links as Linux follows in one path (MAXSYMLINKS). */
+const MOST_LINKS = 40;
+
+/**
+ * Where a path below `root` leads, links followed as they would be with `root` as `/`: the host's, below /run/host, name
+ * the host's files. Names and contents of files are bytes, not UTF-8: latin1 carries every byte through unchanged.
+ *
+ * Throws where the links never end.
+ */
+export function located(root: string, path: string): Buffer {
+  if (root === "/") return Buffer.from(join(root, path), "latin1");
+  const ahead = path.split("/");
+  let behind: string[] = [];
+  for (let links = 0; ahead.length > 0; ) {
+    const part = ahead.shift() as string;
+    if (part === "" || part === ".") continue;
+    if (part === "..") {
+      behind.pop();
+      continue;
+    }
+    const target = linkTarget([root, ...behind, part].join("/"));
+    if (target === undefined) {
+      behind.push(part);
+      continue;
+    }
+    if (++links > MOST_LINKS) throw new Error("too many links");
+    if (target.startsWith("/")) behind = [];
+    ahead.unshift(...target.split("/"));
+  }
+  return Buffer.from([root, ...behind].join("/"), "latin1");
+}
+
+/** Undefined where there is no link: another kind of file, or none. */
+function linkTarget(path: string): string | undefined {
+  const bytes = Buffer.from(path, "latin1");
+  try {
+    const isLink = lstatSync(bytes, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    return isLink ? readlinkSync(bytes, "latin1") : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** For people to read. */
+function utf8(bytes: string): string {
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}
+
+/**
+ * Splits as systemd's read_line(): `\n`, `\r` and NUL all end a line, a run of different ones counts once.
+ * What follows an overlong line is lost.
+ */
+function split(content: string): string[] {
+  const lines: string[] = [];
+  for (const text of content.split(/\r\n\0?|\n\r\0?|[\r\n]\0|[\r\n\0]/)) {
+    if (text.length >= LONGEST_LINE) break;
+    lines.push(text);
+  }
+  return lines;
+}
+
+function rules(lines: readonly Line[]): Rule[] {
+  const found: Rule[] = [];
+  for (const source of lines) {
+    const text = strip(source.text);
+    if (text === "" || text.startsWith("#") || text.startsWith(";")) continue;
+    const equals = text.indexOf("=");
+    const left = equals < 0 ? text : text.slice(0, equals);
+    const dashed = left.startsWith("-");
+    if (equals < 0 && !dashed) continue;
+    const key = normalize(strip(dashed ? left.slice(1) : left));
+    if (key !== KEY && !(isGlob(key) && globMatches(key, KEY))) continue;
+    found.push({ key, value: equals < 0 ? undefined : strip(text.slice(equals + 1)), source });
+  }
+  return found;
+}
+
+/** Without the blanks that systemd's strstrip() removes; by hand, as an expression takes hours over a million blanks. */
+function strip(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && BLANKS.includes(text[start] as string)) start++;
+  while (end > start && BLANKS.includes(text[end - 1] as string)) end--;
+  return text.slice(start, end);
+}
+
+const BLANKS = " \t\n\r";
+
+/** A key as a path below /proc/sys: if its first separator is a dot, dots and slashes swap (sysctl.d(5)). */
+function normalize(key: string): string {
+  const separator = /[./]/.exec(key)?.[0];
+  const path = separator === "." ? key.replace(/[./]/g, (c) => (c === "." ? "/" : ".")) : key;
+  return path
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .join("/");
+}
+
+function isGlob(key: string): boolean {
+  return /[*?[]/.test(key);
+}
+
+/** Applies rules in order: per key the last one counts, and an explicit key beats every glob wherever it stands. */
+function apply(all: readonly Rule[]): Resolution {
+  const last = new Map<string, Rule>();
+  for (const rule of all) {
+    // The same value again keeps its place in the order; another one moves to the end.
+    if (last.has(rule.key) && last.get(rule.key)?.value === rule.value) continue;
+    last.delete(rule.key);
+    last.set(rule.key, rule);
+  }
+  const explicit = last.get(KEY);
+  const writes = explicit ? [explicit] : [...last.values()];
+
+  let declared: Assignment | undefined;
+  let refused: Assignment[] = [];
+  for (const { value: text, source } of writes) {
+    if (text === undefined) continue;
+    const value = kernelTakes(text);
+    const assignment = { file: source.file, line: source.line, text: utf8(text), value };
+    if (value === undefined) refused.push(assignment);
+    else {
+      declared = assignment;
+      refused = [];
+    }
+  }
+  return { declared, refused };
+}
