@@ -2,10 +2,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import * as assert from "uvu/assert";
 import { folderFiles, packContext } from "../images/lib/context.js";
+import { readDropIns } from "../images/lib/dropins.js";
 import { connect, type Engine, gone } from "../images/lib/engine.js";
 import { isWrapped, optionsIn, wrapEntrypoint } from "../images/lib/entrypoint.js";
 import type { ImagesError } from "../images/lib/failure.js";
@@ -155,6 +156,35 @@ for (const platform of ["linux/riscv64", "windows/amd64"]) {
     );
   });
 }
+
+test("an image's drop-ins: what is masked, what the kernel would refuse, what wins, under names of any letters", async () => {
+  const setting = "net.ipv4.ip_unprivileged_port_start";
+  const texts: Record<string, string> = {
+    "/usr/lib/sysctl.d/50-öffnung.conf": `${setting} = 443\n`,
+    "/etc/sysctl.d/50-öffnung.conf": "# nothing\n",
+    "/usr/lib/sysctl.d/60-web.conf": `\n${setting}=80\n`,
+    "/etc/sysctl.conf": `${setting} = many\n`,
+  };
+  const { files, declared } = await readDropIns({
+    find: async () => undefined,
+    read: async (path) => (texts[path] === undefined ? undefined : Buffer.from(texts[path])),
+    folder: async (folder) =>
+      Object.entries(texts)
+        .filter(([path]) => dirname(path) === folder)
+        .map(([path, text]) => ({ name: basename(path), content: Buffer.from(text), target: undefined })),
+  });
+  // The last one counts, even if the kernel then refuses it.
+  assert.equal(declared, { file: "/etc/sysctl.conf", line: 1, text: "many", value: undefined });
+  assert.equal(
+    files.map(({ file, maskedBy, asks }) => [file, maskedBy, asks?.text, asks?.value]),
+    [
+      ["/etc/sysctl.d/50-öffnung.conf", undefined, undefined, undefined],
+      ["/usr/lib/sysctl.d/50-öffnung.conf", "/etc/sysctl.d/50-öffnung.conf", "443", 443],
+      ["/usr/lib/sysctl.d/60-web.conf", undefined, "80", 80],
+      ["/etc/sysctl.conf", undefined, "many", undefined],
+    ],
+  );
+});
 
 test("a launcher that was not built in this checkout: the command that builds it", () => {
   const checkout = mkdtempSync(join(tmpdir(), "portshim-test-"));

@@ -1,4 +1,4 @@
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import type { Call, Command } from "./command.js";
 import { construct } from "./construction.js";
 import { type ContextFile, packContext } from "./context.js";

@@ -1,4 +1,4 @@
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import type { Call, Command } from "./command.js";
 import type { DropIn } from "./dropins.js";
 import { isWrapped, optionsIn, wrapEntrypoint } from "./entrypoint.js";

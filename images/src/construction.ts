@@ -1,5 +1,5 @@
 import type Docker from "dockerode";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import type { Pack } from "tar-stream";
 import { answered, ask, type Engine, gone, reason, throwIfInterrupted } from "./engine.js";
 import { ImagesError } from "./failure.js";

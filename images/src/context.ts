@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { type Pack, pack } from "tar-stream";
 import { ImagesError } from "./failure.js";
 

@@ -1,7 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join, posix } from "node:path";
-import { DIRECTORIES, LEGACY_FILE, resolve } from "portshim/lib/sysctl/resolve.js";
+import { posix } from "node:path";
+import { DIRECTORIES, LEGACY_FILE, resolveTexts } from "portshim/internal";
 import type { Files } from "./files.js";
 
 /** An assignment of the threshold in an image's file. */
@@ -67,18 +65,9 @@ async function confs(files: Files, directory: string): Promise<Text[]> {
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** What these files ask for together, by portshim's own reader, which reads folders. */
+/** What these files ask for together. */
 function asked(texts: readonly Text[]): Asked | undefined {
-  const root = mkdtempSync(join(tmpdir(), "portshim-images-"));
-  try {
-    for (const { path, content } of texts) {
-      mkdirSync(join(root, dirname(path)), { recursive: true });
-      writeFileSync(join(root, path), content);
-    }
-    const { declared, refused } = resolve(root);
-    const found = declared ?? refused.at(-1);
-    return found && { file: found.file.slice(root.length), line: found.line, text: found.text, value: found.value };
-  } finally {
-    rmSync(root, { recursive: true, force: true });
-  }
+  const bytes = texts.map(({ path, content }) => [Buffer.from(path), content].map((each) => each.toString("latin1")));
+  const { declared, refused } = resolveTexts(new Map(bytes as [string, string][]));
+  return declared ?? refused.at(-1);
 }

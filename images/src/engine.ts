@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { getSystemErrorMap } from "node:util";
 import type Docker from "dockerode";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { ImagesError } from "./failure.js";
 
 /** A container engine that answers. */

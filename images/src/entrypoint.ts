@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { ImagesError } from "./failure.js";
 import { type Image, searchPath } from "./image.js";
 import type { Inspection } from "./inspection.js";

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { posix } from "node:path";
 import type { Container } from "dockerode";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { extract } from "tar-stream";
 import { answered, ask, type Engine, throwIfInterrupted } from "./engine.js";
 import type { Image } from "./image.js";

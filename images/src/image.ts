@@ -1,4 +1,4 @@
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { answered, ask, type Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import type { Platform } from "./shim.js";

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { build } from "./build.js";
 import { check } from "./check.js";
 import type { Command } from "./command.js";

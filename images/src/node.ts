@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import { ask, type Engine } from "./engine.js";
 import { discard, type Files } from "./files.js";
 import { type Image, searchPath } from "./image.js";

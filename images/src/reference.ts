@@ -1,4 +1,4 @@
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import type { Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import type { Image } from "./image.js";

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { printable } from "portshim/lib/text.js";
+import { printable } from "portshim/internal";
 import type { ContextFile } from "./context.js";
 import { ImagesError } from "./failure.js";
 

@@ -1,4 +1,4 @@
-import { commandLine } from "portshim/lib/text.js";
+import { commandLine } from "portshim/internal";
 import type { Engine } from "./engine.js";
 import type { Image } from "./image.js";
 import { type Reference, shownReference } from "./reference.js";

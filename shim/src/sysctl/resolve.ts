@@ -65,9 +65,21 @@ export type Moment = "now" | "boot";
 export function resolve(root = "/", change: Change = new Map(), moment: Moment = "now"): Resolution {
   const atBoot = moment === "boot";
   const directories = DIRECTORIES.filter((directory) => !(atBoot && directory === VOLATILE));
-  const files = dropIns(root, directories, change);
+  const files = dropIns(directories.flatMap((directory) => list(root, directory, change)));
   if (!atBoot) files.push({ path: LEGACY_FILE, read: () => textOf(located(root, LEGACY_FILE)) });
   return apply(files.flatMap((file) => rules(linesOf(root, file))));
+}
+
+/** The same of files that are not on this disk: their bytes by path without the first slash, both as latin1. */
+export function resolveTexts(texts: ReadonlyMap<string, string>): Resolution {
+  const file = (path: string): File[] => {
+    const text = texts.get(path);
+    return text === undefined ? [] : [{ path, read: () => text }];
+  };
+  const files = DIRECTORIES.flatMap((directory) =>
+    [...texts.keys()].filter((path) => dirname(path) === directory).flatMap(file),
+  );
+  return apply([...dropIns(files), ...file(LEGACY_FILE)].flatMap((one) => rules(linesOf("/", one))));
 }
 
 /** A file of the tree, by its path below the root. */
@@ -77,14 +89,12 @@ interface File {
   read(): string;
 }
 
-/** The drop-ins that are not masked, in the order they are applied: by base name, in byte order. */
-function dropIns(root: string, directories: readonly string[], change: Change): File[] {
+/** Those of `files`, strongest directory first, that are not masked, in the order they are applied: by base name, in byte order. */
+function dropIns(files: readonly File[]): File[] {
   const byName = new Map<string, File>();
-  for (const directory of directories) {
-    for (const file of list(root, directory, change)) {
-      const name = basename(file.path);
-      if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
-    }
+  for (const file of files) {
+    const name = basename(file.path);
+    if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
   }
   const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
   return names.map((name) => byName.get(name) as File);
