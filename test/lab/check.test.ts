@@ -27,7 +27,7 @@ test.before(async () => {
   lab = await startLab();
   await lab.installShim();
   await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `# the web's\n${NAME}=80\n`);
-  hostsEnv = { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin:/sbin:/bin` };
+  hostsEnv = { PATH: `${lab.nodes}/node26/bin:/usr/sbin:/usr/bin:/sbin:/bin` };
 });
 test.after(() => lab.stop());
 test.before.each(async () => {

@@ -5,10 +5,10 @@ import type { Lab } from "./lab.js";
 export const CONTAINERS_PORTSHIM = `/opt/portshim/launcher/portshim-${machine()}`;
 
 /** podman's options for a container with portshim, and a Node on its PATH. */
-export function withPortshim({ repository }: Lab): string[] {
+export function withPortshim({ repository, nodes }: Lab): string[] {
   return [
     ...["--volume", `${repository}/shim:/opt/portshim:ro`],
-    ...["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`],
+    ...["--volume", `${nodes}/node26/bin/node:/usr/local/bin/node:ro`],
   ];
 }
 

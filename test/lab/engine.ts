@@ -46,7 +46,7 @@ export const NODE_IMAGE = "localhost/portshim-lab/node:1";
 export async function startEngine(lab: Lab): Promise<Engine> {
   const socket = `/run/user/${lab.uid}/podman/podman.sock`;
   const docker = new Docker({ socketPath: `${lab.root}${socket}` });
-  const command = [`${lab.repository}/node_modules/node26/bin/node`, `${lab.repository}/images/portshim-images`];
+  const command = [`${lab.nodes}/node26/bin/node`, `${lab.repository}/images/portshim-images`];
   let service: Running;
 
   async function start(): Promise<void> {

@@ -103,7 +103,7 @@ test("a toolbox from the toolbox recipe: create, enter, and a server on port 80"
 });
 
 test("on a terminal there is a line for each step, and what a step prints passes by", async () => {
-  const command = `stty columns 60; ${lab.repository}/node_modules/node26/bin/node ${lab.repository}/images/portshim-images build layer`;
+  const command = `stty columns 60; ${lab.nodes}/node26/bin/node ${lab.repository}/images/portshim-images build layer`;
   const { stdout } = await lab.asUser(["script", "-qec", command, "/dev/null"]);
   const lines = stdout.split("\r\n");
   assert.equal(lines.slice(0, 2), ["\r\x1b[KSTEP 1/2: FROM scratch", "\r\x1b[KSTEP 2/2: COPY rootfs/ /"]);

@@ -435,7 +435,7 @@ test("check's other verdicts", async () => {
 
 test("from inside a toolbox the same engine answers", async () => {
   const inside = `/run/host${lab.repository}`;
-  const command = [`${inside}/node_modules/node26/bin/node`, `${inside}/images/portshim-images`];
+  const command = [`/run/host${lab.nodes}/node26/bin/node`, `${inside}/images/portshim-images`];
   const { status, stdout } = await lab.inToolbox([...command, "check", "localhost/exec:1-portshim"]);
   assert.is(status, 0);
   assert.match(stdout, 'entrypoint  ["portshim","--","node","/srv/server.js"]');

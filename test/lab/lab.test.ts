@@ -234,7 +234,7 @@ test("a command that takes too long is killed, and says what it wrote", async ()
 });
 
 test("a server in the toolbox answers the host, and has the pid that is said", async () => {
-  const node = `/run/host${lab.repository}/node_modules/node26/bin/node`;
+  const node = `/run/host${lab.nodes}/node26/bin/node`;
   const script = `
     const answer = (request, response) => response.writeHead(201).end(request.url);
     require("http").createServer(answer).listen(8080, () => console.log("pid", process.pid));

@@ -76,6 +76,8 @@ export interface Lab {
   readonly distrobox: string;
   /** Where the lab's host sees this repository, read-only. A toolbox or distrobox sees it below `/run/host`. */
   readonly repository: string;
+  /** Where it sees the versions of Node that are tested with: folders, node20 and so on. */
+  readonly nodes: string;
   /** Where this machine sees the files of the lab's host, until it reboots. */
   readonly root: string;
   /** A kernel's name, such as `pid:[4026532000]`, for each namespace that is the lab's own, until it reboots. */
@@ -241,6 +243,9 @@ const kernelTrial = `
   test -e /proc/sys/net/ipv4/ip_unprivileged_port_start || { echo no net.ipv4.ip_unprivileged_port_start >&2; exit 1; }
 `;
 
+/** Where the versions of Node are that are tested with, below the checkout: folders node20 and so on. */
+export const NODES = "test/nodes/node_modules";
+
 /** Boots a lab: seconds, or a minute where its images are not built yet. */
 export async function startLab(options: { timeout?: number } = {}): Promise<Lab> {
   const missing = labMissing();
@@ -249,6 +254,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
   const boots = bootsOf(host);
   let init = await boots(options.timeout ?? 600_000);
   const repository = `${inside}/repository`;
+  const nodes = `${repository}/${NODES}`;
   const reports = `/run/user/${uid}/portshim-lab`;
   const namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"];
   const firsts = new Map<Where, Promise<unknown>>();
@@ -423,9 +429,11 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
       install -m 755 "$1/shim/launcher/portshim-$(uname -m)" "$package/launcher"
       (cd "$1/shim/lib" && cp --parents $(find . -name "*.js") "$package/lib")
       ln -sf "$package/portshim" /usr/local/bin/portshim
-      ln -sf "$1/node_modules/node$2/bin/node" /usr/local/bin/node
+      ln -sf "$2/bin/node" /usr/local/bin/node
     `;
-    await mustRun(where, ["sh", "-ec", script, "sh", `/run/host${repository}`, `${node}`], { root: true });
+    await mustRun(where, ["sh", "-ec", script, "sh", `/run/host${repository}`, `/run/host${nodes}/node${node}`], {
+      root: true,
+    });
   }
 
   async function fetch(port: number, path = "/"): Promise<{ status: number; body: string }> {
@@ -486,6 +494,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
     toolbox: box,
     distrobox,
     repository,
+    nodes,
     get root() {
       return `/proc/${init}/root`;
     },

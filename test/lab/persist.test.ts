@@ -33,7 +33,7 @@ test.before(async () => {
   const { repository } = lab;
   onHost = {
     argv: [`${repository}/shim/portshim`, "persist"],
-    env: { PATH: `${repository}/node_modules/node26/bin:/usr/sbin:/usr/bin:/sbin:/bin` },
+    env: { PATH: `${lab.nodes}/node26/bin:/usr/sbin:/usr/bin:/sbin:/bin` },
   };
 });
 test.after(() => lab.stop());

@@ -99,7 +99,6 @@ test("rootless podman, own network, an image's own user: no way", async () => {
 });
 
 test("an image's own user whose Node has a capability of its own: it is not the server's", async () => {
-  const { repository } = lab;
   const image = "localhost/setcap:1";
   const file = "/etc/setcap.containerfile";
   await lab.writeFile(
@@ -111,7 +110,7 @@ RUN setcap cap_net_bind_service=+ep /usr/local/bin/node
 USER 1000
 `,
   );
-  const context = `${repository}/node_modules/node26/bin`;
+  const context = `${lab.nodes}/node26/bin`;
   const build = ["podman", "build", "--isolation=chroot", "--tag", image, "--file", file, context];
   const built = await lab.asUser(build, { timeout: 60_000 });
   assert.is(built.status, 0, built.stderr);
@@ -208,7 +207,7 @@ test("a Kubernetes pod, unknown network, an image's own user: no way, and the fi
 
 const onHost = (argv: string[]) =>
   lab.asUser([`${lab.repository}/shim/portshim`, ...argv], {
-    env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` },
+    env: { PATH: `${lab.nodes}/node26/bin:/usr/sbin:/usr/bin` },
   });
 
 test("the host itself, the host's network, an ordinary user: pkexec", async () => {
@@ -226,7 +225,7 @@ test("an unknown place with a bridge, the host's network, an ordinary user: pkex
   const run = await lab.asHost([
     ...["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run/systemd && exec "$@"', "sh"],
     ...["setpriv", `--reuid=${lab.uid}`, `--regid=${lab.uid}`, "--init-groups", "env", "-i"],
-    ...[`PATH=${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin`, `XDG_RUNTIME_DIR=/run/user/${lab.uid}`],
+    ...[`PATH=${lab.nodes}/node26/bin:/usr/sbin:/usr/bin`, `XDG_RUNTIME_DIR=/run/user/${lab.uid}`],
     ...[`DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/${lab.uid}/bus`, `${lab.repository}/shim/portshim`],
     ...["--start=80", "--verbose", ...SEE],
   ]);
@@ -235,7 +234,7 @@ test("an unknown place with a bridge, the host's network, an ordinary user: pkex
 
 test("the host itself, the host's network, root: write", async () => {
   const argv = [`${lab.repository}/shim/portshim`, "--start=80", ...SEE];
-  const run = await lab.asHost(argv, { env: { PATH: `${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin` } });
+  const run = await lab.asHost(argv, { env: { PATH: `${lab.nodes}/node26/bin:/usr/sbin:/usr/bin` } });
   assertStarted(run, 80, /Done: ports from 80 up/);
 });
 

@@ -81,7 +81,7 @@ async function asked(work: () => Promise<unknown>): Promise<string[]> {
 
 /** Makes a Quadlet unit of the user's: an image's entrypoint is portshim, and systemd restarts it if it fails. */
 async function quadlet(name: string, service: string): Promise<void> {
-  const { repository, user } = lab;
+  const { nodes, repository, user } = lab;
   const unit = `[Unit]
 StartLimitIntervalSec=0
 [Container]
@@ -92,7 +92,7 @@ Volume=%t/bus:%t/bus
 Environment=DBUS_SESSION_BUS_ADDRESS=unix:path=%t/bus
 Volume=${repository}/shim/launcher/portshim-${machine()}:/usr/local/bin/portshim:ro
 Volume=${repository}/shim/lib:/usr/local/lib/portshim:ro
-Volume=${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro
+Volume=${nodes}/node26/bin/node:/usr/local/bin/node:ro
 Volume=${repository}/test/fixture:/srv:ro
 Entrypoint=["portshim","--"]
 Exec=node /srv/server.js
@@ -147,7 +147,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus: 
 });
 
 /** The lines of a [Service] that starts portshim, as npm links it, and by it a script of Node's. */
-const started = (script: string) => `Environment=PATH=${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin
+const started = (script: string) => `Environment=PATH=${lab.nodes}/node26/bin:/usr/sbin:/usr/bin
 ExecStart=${lab.repository}/shim/portshim --start=80 -- node ${script}
 `;
 
@@ -235,10 +235,7 @@ test("firewalld keeps others out: check in a toolbox says so, asks nobody, and i
   const cable = `ip netns add far && ip link add near type veth peer name far netns far && ip addr add 192.0.2.1/24 dev near &&
     ip link set near up && ip -n far addr add 192.0.2.2/24 dev far && ip -n far link set far up`;
   assert.is((await lab.asHost(["sh", "-c", cable])).status, 0);
-  const server = await lab.spawn("host", [
-    `${lab.repository}/node_modules/node26/bin/node`,
-    `${lab.repository}/test/fixture/server.js`,
-  ]);
+  const server = await lab.spawn("host", [`${lab.nodes}/node26/bin/node`, `${lab.repository}/test/fixture/server.js`]);
   await server.waitFor(/serving on 80/);
   const knock = () =>
     lab.asHost(["ip", "netns", "exec", "far", "curl", "--silent", "--max-time", "5", "http://192.0.2.1/"]);

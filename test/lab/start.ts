@@ -28,8 +28,8 @@ export async function shimAndFile(lab: Lab): Promise<string[]> {
 }
 
 /** The same for Node. */
-export function nodeOf({ repository }: Lab): string[] {
-  return ["--volume", `${repository}/node_modules/node26/bin/node:/usr/local/bin/node:ro`];
+export function nodeOf({ nodes }: Lab): string[] {
+  return ["--volume", `${nodes}/node26/bin/node:/usr/local/bin/node:ro`];
 }
 
 /** The same for the user's session bus. */

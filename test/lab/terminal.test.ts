@@ -281,7 +281,7 @@ test("persist, and --remove", async () => {
 });
 
 test("on the host itself pkexec asks by itself, as ever: the right password, and Ctrl-C", async () => {
-  const path = `PATH=${lab.repository}/node_modules/node26/bin:/usr/sbin:/usr/bin`;
+  const path = `PATH=${lab.nodes}/node26/bin:/usr/sbin:/usr/bin`;
   const start = () => openPty(lab, commandLine(sessionOf("env", path, `${lab.repository}/shim/portshim`, ...STARTED)));
   const calls = await lab.hostCalls();
   const stopped = await start();

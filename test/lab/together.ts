@@ -65,7 +65,7 @@ export async function together(lab: Lab, count: number, { held = false } = {}): 
   const reports = `/run/user/${lab.uid}/portshim-lab/together.${++rounds}`;
   await lab.asUser(["mkdir", reports]);
   if (held) await lab.asUser(["touch", `${reports}/held`]);
-  const nodes = `/run/host${lab.repository}/node_modules`;
+  const nodes = `/run/host${lab.nodes}`;
   const running = await lab.spawn("toolbox", ["sh", "-c", TOGETHER, "sh", nodes, reports, `${count}`, BIND]);
   const report = (name: string) => readFileSync(`${lab.root}${reports}/${name}`, "utf8");
   return {
