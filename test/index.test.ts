@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { PortshimError } from "../shim/lib/failure.js";
-import { ensurePorts } from "../shim/lib/index.js";
+import { ensurePorts } from "../shim/lib/library/index.js";
 import { inNamespace, pathWith, type Situation } from "./namespace.js";
 import { NODE_VERSIONS, PORTSHIM, ROOT } from "./need.js";
 import { suite } from "./suite.js";

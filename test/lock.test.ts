@@ -35,7 +35,7 @@ const ORDINARY = [
   ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
 ];
 
-const LIBRARY = JSON.stringify(join(ROOT, "shim", "lib", "index.js"));
+const LIBRARY = JSON.stringify(join(ROOT, "shim", "lib", "library", "index.js"));
 const REFUSED_ANOTHER = new PortshimError("refused-another").message;
 
 /** How the host answers. */

@@ -43,7 +43,7 @@ packing("what npm packs of the shim: the dispatcher, two launchers, the helper a
   // The launchers, of which each machine needs one, are 72 kB of it; a package for each would be three to publish.
   assert.ok(size < 125_000, `${size} bytes`);
   const paths = files.map(({ path }) => path);
-  for (const path of ["portshim", "lib/main.js", "lib/index.js", "LICENSE", "package.json"])
+  for (const path of ["portshim", "lib/main.js", "lib/library/index.js", "LICENSE", "package.json"])
     assert.ok(paths.includes(path), path);
   assert.not(paths.some((path) => path.endsWith(".tsbuildinfo")));
   const launchers = files.filter(({ path }) => path.startsWith("launcher/"));
@@ -57,7 +57,7 @@ packing("what npm packs of the shim: the dispatcher, two launchers, the helper a
   for (const { path, size } of launchers) assert.ok(size <= 100_000, `${path}: ${size} bytes`);
   // The declarations of what the library is made of would need Node's own types.
   const declarations = paths.filter((path) => path.endsWith(".ts")).sort();
-  assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/index.d.ts"]);
+  assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/library/index.d.ts"]);
 });
 
 /** A folder with a copy of the checkout as git has it, its helper compiled, and no launcher built. */
@@ -257,7 +257,7 @@ for (const resolution of ["nodenext", "bundler"] as const) {
 
 library("every public name has a doc comment", () => {
   const names: string[] = [];
-  for (const file of ["index", "contract", "failure"]) {
+  for (const file of ["library/index", "contract", "failure"]) {
     const text = readFileSync(join(dependent, "node_modules", "portshim", "types", `${file}.d.ts`), "utf8");
     let before = "";
     let inside = false;

@@ -46,10 +46,19 @@ export function launcherFile({ system, architecture }: Platform, path: string): 
   return { path, content: readFileSync(launcher), executable: true };
 }
 
-/** The compiled helper, below the folder `path` of a build context. */
+/** The room that only programs enter, by import. */
+const LIBRARY = "library/";
+
+/** The compiled helper and its licence, below the folder `path` of a build context. */
 export function helperFiles(path: string): ContextFile[] {
   const folder = join(root, "lib");
-  return readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".js"))
-    .map((name) => ({ path: `${path}/${name}`, content: readFileSync(join(folder, name)), executable: false }));
+  const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith(".js") && !name.startsWith(LIBRARY),
+  );
+  const sources = [join(root, "LICENSE"), ...names.map((name) => join(folder, name))];
+  return ["LICENSE", ...names].map((name, index) => ({
+    path: `${path}/${name}`,
+    content: readFileSync(sources[index] as string),
+    executable: false,
+  }));
 }

@@ -2,9 +2,10 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { type ContextFile, folderFiles } from "../../images/lib/context.js";
+import { VERSION } from "../../shim/lib/cli/version.js";
 import { ELF_AARCH64, ELF_X86_64, elfMachine } from "../elf.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
@@ -120,14 +121,30 @@ for (const [architecture, elf, options] of [
     const built = await podmanBuild(`--tag=${image}`, ...options);
     assert.is(built.status, 0, built.stderr);
     assert.is((await engine.layers(image)).length, 1);
-    assert.is((await engine.docker.getImage(image).inspect()).Architecture, architecture);
+    const { Architecture, Config } = await engine.docker.getImage(image).inspect();
+    assert.equal(
+      [
+        Architecture,
+        Config.Labels["org.opencontainers.image.title"],
+        Config.Labels["org.opencontainers.image.version"],
+      ],
+      [architecture, "portshim", VERSION],
+    );
 
     const contents = await engine.contents(image);
     const gained = [...contents.values()].reduce((sum, { content }) => sum + content.length, 0);
     assert.ok(gained <= 200_000, `${gained} bytes`);
     const modes = [...contents].map(([path, { mode }]) => `${(mode & 0o7777).toString(8)} ${path}`).sort();
-    const folders = ["usr/", "usr/local/", "usr/local/bin/", "usr/local/lib/", "usr/local/lib/portshim/"];
-    const helper = readdirSync(join(ROOT, "shim", "src")).map((name) => name.replace(/ts$/, "js"));
+    const sources = readdirSync(join(ROOT, "shim", "src"), { recursive: true, encoding: "utf8" });
+    const helper = [
+      "LICENSE",
+      ...sources.filter((name) => /^(?!library\/).*\.ts$/.test(name)).map((name) => name.replace(/ts$/, "js")),
+    ];
+    const rooms = [...new Set(helper.map((name) => dirname(name)))].filter((room) => room !== ".");
+    const folders = [
+      ...["usr/", "usr/local/", "usr/local/bin/", "usr/local/lib/", "usr/local/lib/portshim/"],
+      ...rooms.map((room) => `usr/local/lib/portshim/${room}/`),
+    ];
     assert.equal(
       modes,
       [
@@ -156,6 +173,11 @@ test("portshim-images build layer gives the same, but for what this machine's co
     await engine.contents("localhost/amd64:1"),
   ];
   assert.equal([...ours.keys()].sort(), [...theirs.keys()].sort());
+  const labels = async (image: string) => (await engine.docker.getImage(image).inspect()).Config.Labels;
+  const [our, their] = [await labels("localhost/portshim:latest"), await labels("localhost/amd64:1")];
+  const mine = (all: Record<string, string>) =>
+    Object.entries(all).filter(([name]) => name.startsWith("org.opencontainers.image."));
+  assert.equal(mine(our), mine(their));
   for (const [path, { mode, content }] of ours) {
     assert.is(mode, theirs.get(path)?.mode, path);
     if (path !== "usr/local/bin/portshim") assert.ok(content.equals(theirs.get(path)?.content as Buffer), path);

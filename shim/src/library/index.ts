@@ -1,10 +1,10 @@
-import { ensure, preview, type Task } from "./attempt/ensure.js";
-import { exclusively } from "./attempt/lock.js";
-import { accept, ROUTE_NAMES } from "./cli/arguments.js";
-import type { Done, EnsureOptions } from "./contract.js";
+import { ensure, preview, type Task } from "../attempt/ensure.js";
+import { accept, ROUTE_NAMES } from "../cli/arguments.js";
+import type { Done, EnsureOptions } from "../contract.js";
+import { exclusively } from "./lock.js";
 
-export type { Done, EnsureOptions, Level, Log, RouteName } from "./contract.js";
-export { type FailureCode, PortshimError } from "./failure.js";
+export type { Done, EnsureOptions, Level, Log, RouteName } from "../contract.js";
+export { type FailureCode, PortshimError } from "../failure.js";
 
 /**
  * Makes sure that this process may bind ports from `options.start` up, asking the host where it has to: what a server
