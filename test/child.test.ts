@@ -110,8 +110,8 @@ async function eventually<T>(look: () => T | undefined): Promise<T> {
 test("without a free descriptor it could not be started, and the port cannot be bound", () => {
   const lib = (name: string) => JSON.stringify(join(ROOT, "shim", "lib", name));
   const script = `
-    const { run } = require(${lib("child.js")});
-    const { mayBind } = require(${lib("bind.js")});
+    const { run } = require(${lib("host/child.js")});
+    const { mayBind } = require(${lib("here/bind.js")});
     try { for (;;) require("node:fs").openSync("/dev/null"); } catch {}
     mayBind(8080).then(async (may) => console.log(may, (await run(["/bin/true"], { timeout: 1000 })).status));`;
   const limited = spawnSync("/bin/sh", ["-c", 'ulimit -n 64; exec "$@"', "sh", process.execPath, "-e", script], {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 export const LAUNCHER = 3;
 
 /** Where the native launcher is: in npm's package, and in an image. */
-const PLACES = [join(__dirname, "../launcher", `portshim-${machine()}`), join(__dirname, "../../bin/portshim")];
+const PLACES = [join(__dirname, "../../launcher", `portshim-${machine()}`), join(__dirname, "../../../bin/portshim")];
 
 /**
  * The command before a command that has the kernel end it when this process ends, even by KILL: prctl(2),
