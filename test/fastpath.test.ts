@@ -13,7 +13,8 @@ import {
 import { constants } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type Options, parse, ROUTE_NAMES } from "../shim/lib/cli/arguments.js";
+import type { Options } from "../shim/lib/attempt/options.js";
+import { parse } from "../shim/lib/cli/arguments.js";
 import { wanted } from "../shim/lib/facts/wanted.js";
 import { FILE, isSatisfied, NAME } from "../shim/lib/here/threshold.js";
 import { resolve } from "../shim/lib/sysctl/resolve.js";
@@ -85,7 +86,7 @@ class Stage {
   nothingToDo({ tree, live, argv, env }: Start): Promise<boolean> {
     let options: Options;
     try {
-      options = parse(argv, env, ROUTE_NAMES).options;
+      options = parse(argv, env).options;
     } catch {
       return Promise.resolve(false);
     }

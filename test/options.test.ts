@@ -1,11 +1,12 @@
 import * as assert from "uvu/assert";
-import { DEFAULTS, help, parse } from "../shim/lib/cli/arguments.js";
+import { DEFAULTS } from "../shim/lib/attempt/options.js";
+import { parse } from "../shim/lib/cli/arguments.js";
+import { help } from "../shim/lib/cli/help.js";
 import { PortshimError } from "../shim/lib/failure.js";
 import { suite } from "./suite.js";
 
 const test = suite("options");
-const ROUTES = ["write", "pkexec"];
-const read = (argv: string[], env: NodeJS.ProcessEnv = {}) => parse(argv, env, ROUTES);
+const read = (argv: string[], env: NodeJS.ProcessEnv = {}) => parse(argv, env);
 
 const accepted: [name: string, argv: string[], env: NodeJS.ProcessEnv, expected: object][] = [
   ["nothing asked for", [], {}, {}],
@@ -61,8 +62,12 @@ const refused: [argv: string[], env: NodeJS.ProcessEnv, sentence: string][] = [
   [["--start=8e1", "--", "x"], {}, '--start must be an integer from 0 to 1024, not "8e1"'],
   [["--", "x"], { PORTSHIM_START: "http" }, 'PORTSHIM_START must be an integer from 0 to 1024, not "http"'],
   [["--timeout=0", "--", "x"], {}, '--timeout must be an integer from 1 to 86400, not "0"'],
-  [["--via=ssh", "--", "x"], {}, '--via must be one or more of write, pkexec, not "ssh"'],
-  [["--via=", "--", "x"], {}, '--via must be one or more of write, pkexec, not ""'],
+  [
+    ["--via=ssh", "--", "x"],
+    {},
+    '--via must be one or more of write, capability, nsenter, pkexec, run0, sudo, not "ssh"',
+  ],
+  [["--via=", "--", "x"], {}, '--via must be one or more of write, capability, nsenter, pkexec, run0, sudo, not ""'],
   [["--optional=1", "--", "x"], {}, "--optional takes no value"],
   [["--", "x"], { PORTSHIM_OPTIONAL: "yes" }, 'PORTSHIM_OPTIONAL must be 1 or 0, not "yes"'],
 ];

@@ -1,10 +1,10 @@
-import type { Options } from "../cli/arguments.js";
 import type { Done, Log } from "../contract.js";
 import { type Facts, gather } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import type { Drop } from "../launcher/drop.js";
 import type { Plan, Step } from "../plan/plan.js";
+import type { Options } from "./options.js";
 
 /** What is to be ensured, for whom, and who is told of it. */
 export interface Task {

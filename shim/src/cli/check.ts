@@ -2,7 +2,7 @@ import { dropFor, preview } from "../attempt/ensure.js";
 import { KERNEL_DEFAULT, NAME } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
-import { parse, ROUTE_NAMES } from "./arguments.js";
+import { parse } from "./arguments.js";
 import type { Call, Command } from "./command.js";
 import { type Findings, find } from "./findings.js";
 import { STATUS } from "./status.js";
@@ -17,7 +17,7 @@ export const check: Command = {
 
 async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
-  parse(["--dry-run"], env, ROUTE_NAMES);
+  parse(["--dry-run"], env);
   const drop = dropFor(options);
   const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);

@@ -1,5 +1,5 @@
+import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
-import type { CommandName, Options } from "./arguments.js";
 
 /** What a command of portshim's own is given. */
 export interface Call {
@@ -22,25 +22,3 @@ export interface Command {
   /** Resolves to the exit status. Throws PortshimError. */
   run(call: Call): Promise<number>;
 }
-
-/** A command before it is called: a start of a server must not wait until all of them are loaded. */
-export interface Entry {
-  readonly name: CommandName;
-  /** One line for --help. */
-  readonly what: string;
-  load(): Command;
-}
-
-/** All of them. */
-export const COMMANDS: readonly Entry[] = [
-  {
-    name: "check",
-    what: "say what portshim sees and would do, and change nothing",
-    load: () => (require("./check.js") as typeof import("./check.js")).check,
-  },
-  {
-    name: "persist",
-    what: "have the host keep the threshold over its restarts, or no longer (--remove)",
-    load: () => (require("./persist.js") as typeof import("./persist.js")).persist,
-  },
-];

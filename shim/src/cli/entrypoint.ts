@@ -1,22 +1,14 @@
 import { fstatSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
+import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { LAUNCHER } from "../launcher/launcher.js";
 import type { Reply } from "../launcher/reply.js";
 import { printable } from "../text.js";
-import {
-  COMMAND_NAMES,
-  type CommandName,
-  commandHelp,
-  help,
-  type Invocation,
-  type Options,
-  parse,
-  ROUTE_NAMES,
-} from "./arguments.js";
+import { COMMAND_NAMES, type CommandName, type Invocation, parse } from "./arguments.js";
 import type { Command } from "./command.js";
 import { STATUS, signalled, statusOf } from "./status.js";
 
@@ -72,7 +64,7 @@ type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
 
 async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
   if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
-  return act(parse(words, setting.env, ROUTE_NAMES), setting);
+  return act(parse(words, setting.env), setting);
 }
 
 function isCommand(word: string | undefined): word is CommandName {
@@ -80,11 +72,11 @@ function isCommand(word: string | undefined): word is CommandName {
 }
 
 async function call(name: CommandName, words: readonly string[], setting: Setting): Promise<Outcome> {
-  const { options } = parse(words, setting.env, ROUTE_NAMES, name);
+  const { options } = parse(words, setting.env, name);
   const command = commands()
     .find((entry) => entry.name === name)
     ?.load() as Command;
-  if (options.help) return print(commandHelp(name, command.about, command.statuses));
+  if (options.help) return print(help().commandHelp(name, command.about, command.statuses));
   const status = await command.run({ ...setting, options, log: logger(options), print });
   setting.signal.throwIfAborted();
   return { status };
@@ -104,7 +96,7 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
 
 async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
   if (options.help)
-    return print(help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
+    return print(help().help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
   if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
@@ -129,7 +121,11 @@ function tell(reply: Reply): void {
 }
 
 function commands() {
-  return (require("./command.js") as typeof import("./command.js")).COMMANDS;
+  return (require("./commands.js") as typeof import("./commands.js")).COMMANDS;
+}
+
+function help() {
+  return require("./help.js") as typeof import("./help.js");
 }
 
 /** Loaded when something has to be said. */

@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import type { Options } from "../attempt/options.js";
 import { type Facts, gather, isLocal } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/network.js";
@@ -14,7 +15,6 @@ import * as report from "../report/report.js";
 import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
 import { printable } from "../text.js";
-import type { Options } from "./arguments.js";
 import type { Call, Command } from "./command.js";
 import { STATUS } from "./status.js";
 

@@ -1,6 +1,6 @@
 import { ensure, preview, type Task } from "../attempt/ensure.js";
-import { accept, ROUTE_NAMES } from "../cli/arguments.js";
 import type { Done, EnsureOptions } from "../contract.js";
+import { accept } from "./accept.js";
 import { exclusively } from "./lock.js";
 
 export type { Done, EnsureOptions, Level, Log, RouteName } from "../contract.js";
@@ -16,7 +16,7 @@ export { type FailureCode, PortshimError } from "../failure.js";
  * variables it reads PORTSHIM_BRIDGE alone.
  */
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
-  const { signal, log, options: asked } = accept(options, ROUTE_NAMES);
+  const { signal, log, options: asked } = accept(options);
   signal?.throwIfAborted();
   const task: Task = {
     options: { ...asked, startBy: "This server" },

@@ -1,0 +1,100 @@
+import type { RouteName } from "../contract.js";
+import { PortshimError } from "../failure.js";
+import { KERNEL_DEFAULT } from "../here/threshold.js";
+import { printable } from "../text.js";
+
+/** What the person asked for, from flags and environment, or a program from the library. */
+export interface Options {
+  /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
+  start: number | undefined;
+  /** What asked for it, for a sentence: "--start", "PORTSHIM_START", or a program. */
+  startBy: string | undefined;
+  /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
+  via: readonly string[] | undefined;
+  /** USER[:GROUP] that the server is to run as; undefined: as whoever started us. */
+  user: string | undefined;
+  /** Seconds a password prompt may stay open, 1–86400. */
+  timeout: number;
+  dryRun: boolean;
+  quiet: boolean;
+  verbose: boolean;
+  /** `check` prints JSON. */
+  json: boolean;
+  /** `check` binds the wanted ports for a moment. */
+  bind: boolean;
+  /** `persist` takes its file away again. */
+  remove: boolean;
+  help: boolean;
+  version: boolean;
+}
+
+/** What holds where nothing was asked for. */
+export const DEFAULTS: Options = {
+  start: undefined,
+  startBy: undefined,
+  via: undefined,
+  user: undefined,
+  timeout: 120,
+  dryRun: false,
+  quiet: false,
+  verbose: false,
+  json: false,
+  bind: false,
+  remove: false,
+  help: false,
+  version: false,
+};
+
+/** Longest time a prompt may stay open, in seconds: a day. */
+const LONGEST_TIMEOUT = 86400;
+
+/** What --via can name, in the order in which they are tried; route.ts has the routes. */
+export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
+
+/** What may be asked for, on the command line or by a program; throws a sentence's middle where it is no good. */
+export const ACCEPTED = {
+  start: (value: unknown) => integer(value, 0, KERNEL_DEFAULT),
+  timeout: (value: unknown) => integer(value, 1, LONGEST_TIMEOUT),
+  via: (value: unknown): readonly string[] => {
+    const names: unknown[] = Array.isArray(value) ? [...value] : [];
+    const isRoute = (name: unknown): name is string => ROUTE_NAMES.some((route) => route === name);
+    if (names.length === 0 || !names.every(isRoute)) throw new Error(`one or more of ${ROUTE_NAMES.join(", ")}`);
+    return names;
+  },
+};
+
+function integer(value: unknown, low: number, high: number): number {
+  const isGood = typeof value === "number" && Number.isInteger(value) && value >= low && value <= high;
+  if (!isGood) throw new Error(`an integer from ${low} to ${high}`);
+  return value;
+}
+
+/** Turns a sentence's middle that `action` throws into the failure. */
+export function accepting<T>(name: string, value: unknown, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw new PortshimError(
+      "bad-usage",
+      `${name} must be ${printable((error as Error).message)}, not ${described(value)}`,
+    );
+  }
+}
+
+/** A word that somebody gave, in a sentence. */
+export function shown(word: string): string {
+  return `"${printable(word)}"`;
+}
+
+/** Any value in a sentence; of a list the elements, of an object no more than that it is one. */
+function described(value: unknown): string {
+  if (Array.isArray(value)) return printable(`[${value.slice(0, 10).map(plainly).join(", ")}]`);
+  return plainly(value);
+}
+
+function plainly(value: unknown): string {
+  if (typeof value === "string") return shown(value);
+  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  return printable(String(value));
+}

@@ -1,0 +1,24 @@
+import type { CommandName } from "./arguments.js";
+import type { Command } from "./command.js";
+
+/** A command before it is called: a start of a server must not wait until all of them are loaded. */
+export interface Entry {
+  readonly name: CommandName;
+  /** One line for --help. */
+  readonly what: string;
+  load(): Command;
+}
+
+/** All of them. */
+export const COMMANDS: readonly Entry[] = [
+  {
+    name: "check",
+    what: "say what portshim sees and would do, and change nothing",
+    load: () => (require("./check.js") as typeof import("./check.js")).check,
+  },
+  {
+    name: "persist",
+    what: "have the host keep the threshold over its restarts, or no longer (--remove)",
+    load: () => (require("./persist.js") as typeof import("./persist.js")).persist,
+  },
+];

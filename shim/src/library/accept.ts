@@ -1,0 +1,51 @@
+import { ACCEPTED, accepting, DEFAULTS, type Options, shown } from "../attempt/options.js";
+import type { EnsureOptions, Log } from "../contract.js";
+import { PortshimError } from "../failure.js";
+
+/** What a program asked for, checked. */
+export interface Accepted {
+  readonly options: Options;
+  readonly signal: AbortSignal | undefined;
+  /** Says nothing where there is no logger. */
+  readonly log: Log;
+}
+
+/**
+ * Checks what a program gave for options, which may be anything.
+ *
+ * Throws PortshimError `bad-usage`.
+ */
+export function accept(given: EnsureOptions): Accepted {
+  accepting("options", given, () => {
+    if (typeof given !== "object" || given === null) throw new Error("an object");
+  });
+  // Each is read once, and not again after it was checked.
+  const { start, via, timeout = DEFAULTS.timeout, signal, logger = () => {}, ...others } = given;
+  const [stray] = Object.keys(others);
+  if (stray !== undefined) {
+    throw new PortshimError(
+      "bad-usage",
+      `unknown option ${shown(stray)}; there are start, via, timeout, signal, logger`,
+    );
+  }
+  const options: Options = {
+    ...DEFAULTS,
+    start: start === undefined ? start : accepting("start", start, () => ACCEPTED.start(start)),
+    via: via === undefined ? via : accepting("via", via, () => ACCEPTED.via(via)),
+    timeout: accepting("timeout", timeout, () => ACCEPTED.timeout(timeout)),
+  };
+  accepting("signal", signal, () => {
+    if (signal !== undefined && !isAbortSignal(signal)) throw new Error("an AbortSignal");
+  });
+  accepting("logger", logger, () => {
+    if (typeof logger !== "function") throw new Error("a function");
+  });
+  return { options, signal, log: logger };
+}
+
+/** By its shape: one of another realm (a test runner's, a polyfill's) is none of ours. */
+function isAbortSignal(value: Partial<AbortSignal> | null): boolean {
+  if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean") return false;
+  const { addEventListener, removeEventListener, throwIfAborted } = value;
+  return [addEventListener, removeEventListener, throwIfAborted].every((method) => typeof method === "function");
+}
