@@ -113,7 +113,7 @@ for (const [what, node, lack, remedy] of [
     assert.equal(entrypoint, ["portshim", "--optional", "--", "node"]);
     assert.equal(notes, [
       `It has ${lack}, so portshim in it cannot ask the host. If the server's port needs a privilege when it starts, ` +
-        `portshim says so, and starts the server all the same (--optional). To have it ask: ${remedy}.`,
+        `portshim says so, and starts the server anyway (--optional). To have it ask: ${remedy}.`,
     ]);
   });
   test(`an image ${what} cannot become another user`, () => {
@@ -123,7 +123,7 @@ for (const [what, node, lack, remedy] of [
       [
         "not-wrapped",
         `web:1 has ${lack}, which portshim needs to become another user`,
-        `Either ${remedy}, or leave --user out.`,
+        `Either ${remedy}, or omit --user.`,
       ],
     );
   });
@@ -370,12 +370,12 @@ test("an engine that goes away: how to start it again", () => {
   const said = ({ message, remedy }: ImagesError) => `${message}. ${remedy}`;
   assert.is(
     said(gone(PODMAN, "build web:1", { errno: -104 })),
-    "the engine went away while it was to build web:1 (connection reset by peer). " +
+    "the engine went away before it could build web:1 (connection reset by peer). " +
       "Start podman's: systemctl --user start podman.socket",
   );
   assert.is(
     said(gone(DOCKER, "build web:1")),
-    "the engine went away while it was to build web:1. Start it again: sudo systemctl start docker",
+    "the engine went away before it could build web:1. Start it again: sudo systemctl start docker",
   );
 });
 

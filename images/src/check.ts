@@ -12,7 +12,7 @@ import { launcherFile } from "./shim.js";
 /** `portshim-images check`: what happens when an image runs. */
 export const check: Command = {
   usage: "IMAGE [--json]",
-  what: "say what happens when IMAGE runs: what it starts, as whom, and what it asks for",
+  what: "show what IMAGE starts, as whom, and what its files ask for",
   options: { json: { type: "boolean" } },
   operands: [1, 1],
   run,
@@ -72,21 +72,25 @@ function json(words: readonly string[]): string {
 }
 
 function dropIn({ file, maskedBy, asks }: DropIn): string {
-  if (maskedBy !== undefined) return `${printable(file)}: does not count, because of ${printable(maskedBy)}`;
+  if (maskedBy !== undefined) return `${printable(file)}: masked by ${printable(maskedBy)}`;
   if (asks === undefined) return `${printable(file)}: nothing about ports`;
-  const value = asks.value ?? `"${printable(asks.text)}", which the kernel would refuse`;
-  return `${printable(file)}:${asks.line} asks for ports from ${value}`;
+  const value = asks.value ?? `"${printable(asks.text)}", which is invalid`;
+  return `${printable(file)}:${asks.line} sets ${value}`;
 }
 
 function verdict(found: Inspection): string {
   const { image, node, dropIns } = found;
   const options = optionsIn(image);
   if (options === undefined) return `It starts without portshim. ${prospect(found)}`;
-  if (image.labels[TOOLBOX_LABEL] === "true") return "toolbox starts it its own way: in it, portshim -- COMMAND.";
+  if (image.labels[TOOLBOX_LABEL] === "true")
+    return "toolbox starts it in its own way; in it, run portshim -- COMMAND.";
   const start = given("start", options, image) || dropIns.declared?.value;
-  const ports = start === undefined ? "80 up (or from where the host's files say)" : `${printable(String(start))} up`;
+  const ports =
+    start === undefined
+      ? "80 and up (or from the port that the host's files set)"
+      : `${printable(String(start))} and up`;
   const as = printable(image.user) || "root";
-  const sees = `portshim, as ${as}, makes sure that ports from ${ports} can be bound, and becomes the rest.`;
+  const sees = `portshim, as ${as}, makes sure that ports ${ports} can be bound, then becomes the rest.`;
   return isUsable(node) ? sees : `${sees} ${without(node, options, image)}`;
 }
 
@@ -95,7 +99,7 @@ function without(node: ImageNode | undefined, options: readonly string[], image:
   const { lack } = lackOf(node);
   if (given("user", options, image)) return `But it has ${lack}, which --user needs: it exits with status 69.`;
   const isOptional = options.includes("--optional") || image.environment.get("PORTSHIM_OPTIONAL") === "1";
-  const then = isOptional ? "says so and starts the rest all the same (--optional)" : "exits with status 69";
+  const then = isOptional ? "says so and starts the rest anyway (--optional)" : "exits with status 69";
   return `But it has ${lack}: if they need a privilege when it starts, it cannot ask the host, and ${then}.`;
 }
 
@@ -111,7 +115,7 @@ function given(name: "start" | "user", options: readonly string[], image: Image)
 function prospect(found: Inspection): string {
   const { image } = found;
   if (image.labels[TOOLBOX_LABEL] === "true") {
-    return "It is a toolbox image, which toolbox starts its own way: in it, portshim -- COMMAND is the way.";
+    return "This is a toolbox image, which toolbox starts in its own way; in it, run portshim -- COMMAND.";
   }
   try {
     launcherFile(image, "portshim");

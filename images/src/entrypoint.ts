@@ -49,14 +49,14 @@ export function wrapEntrypoint(
     throw new ImagesError(
       "not-wrapped",
       `${printable(image.reference)} has ${lack}, which portshim needs to become another user`,
-      `Either ${remedy}, or leave --user out.`,
+      `Either ${remedy}, or omit --user.`,
     );
   }
   return {
     entrypoint: [portshim, ...options, "--optional", "--", ...image.entrypoint],
     notes: [
       `It has ${lack}, so portshim in it cannot ask the host. If the server's port needs a privilege when it starts, ` +
-        `portshim says so, and starts the server all the same (--optional). To have it ask: ${remedy}.`,
+        `portshim says so, and starts the server anyway (--optional). To have it ask: ${remedy}.`,
     ],
   };
 }

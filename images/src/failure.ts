@@ -8,7 +8,7 @@ const SENTENCES = {
   "bad-context": (detail: string) => `the files for the build cannot be packed: ${detail}`,
   "build-failed": (detail: string) => `the build failed at ${detail}`,
   "engine-failed": (detail: string) => `the engine could not ${detail}`,
-  "engine-gone": (detail: string) => `the engine went away while it was to ${detail}`,
+  "engine-gone": (detail: string) => `the engine went away before it could ${detail}`,
   interrupted: (detail: string) => `stopped by ${detail}`,
 } as const;
 

@@ -35,7 +35,7 @@ async function run(call: Call): Promise<void> {
   const image = await lookUp(engine, call.operands[0] as string);
   const shown = printable(image.reference);
   if (isWrapped(image)) {
-    say(`${shown} starts portshim already: it stays as it is.\n    ${words(image)}`);
+    say(`${shown} starts portshim already: nothing to do.\n    ${words(image)}`);
     return;
   }
   const launcher = launcherFile(image, "portshim");
@@ -98,7 +98,7 @@ function words({ entrypoint, command }: Pick<Image, "entrypoint" | "command">): 
 function isABase(shown: string): ImagesError {
   return new ImagesError(
     "not-wrapped",
-    `${shown} is made to be built on: it has ONBUILD instructions, which would be carried out now`,
+    `${shown} is a base image: it has ONBUILD instructions, which would run now`,
     "Build your image on it, and wrap that.",
   );
 }

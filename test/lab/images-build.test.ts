@@ -190,7 +190,7 @@ test("an engine that goes away while it builds", async () => {
   assert.is((await building.exited).status, 1);
   assert.match(
     building.stderr,
-    "portshim-images: the engine went away while it was to build localhost/portshim-node:latest",
+    "portshim-images: the engine went away before it could build localhost/portshim-node:latest",
   );
   assert.ok(building.stderr.endsWith("Start podman's: systemctl --user start podman.socket\n"));
   await engine.start();

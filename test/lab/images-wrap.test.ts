@@ -168,7 +168,7 @@ test("an image that is wrapped already stays as it is, and is said", async () =>
     status: 0,
     signal: null,
     stdout:
-      "localhost/exec:1-portshim starts portshim already: it stays as it is.\n" +
+      "localhost/exec:1-portshim starts portshim already: nothing to do.\n" +
       '    ["portshim","--","node","/srv/server.js","a b","$c"]\n',
     stderr: "",
   });
@@ -215,7 +215,7 @@ ENTRYPOINT ["/busybox", "echo"]
     [
       1,
       "portshim-images: localhost/bare:1 has no Node.js, which portshim needs to become another user. " +
-        "Either install Node.js 20 or later, or leave --user out.\n",
+        "Either install Node.js 20 or later, or omit --user.\n",
     ],
   );
 });
@@ -369,11 +369,11 @@ CMD ["node", "server.js"]
   user        1000
   ports       443/tcp
   Node.js     v26.10.0 (/usr/local/bin/node)
-  sysctl.d    /etc/sysctl.d/50-more.conf:1 asks for ports from "many", which the kernel would refuse
+  sysctl.d    /etc/sysctl.d/50-more.conf:1 sets "many", which is invalid
               /etc/sysctl.d/60-linked.conf: nothing about ports
-              /etc/sysctl.d/80-web.conf:2 asks for ports from 443
+              /etc/sysctl.d/80-web.conf:2 sets 443
               /etc/sysctl.d/99-protect-links.conf: nothing about ports
-              /usr/lib/sysctl.d/80-web.conf: does not count, because of /etc/sysctl.d/80-web.conf
+              /usr/lib/sysctl.d/80-web.conf: masked by /etc/sysctl.d/80-web.conf
 It starts without portshim. To have portshim in it: portshim-images wrap localhost/checked:1
 `,
   );
@@ -392,7 +392,7 @@ It starts without portshim. To have portshim in it: portshim-images wrap localho
     node: { path: "/usr/local/bin/node", version: "v26.10.0", onPath: true },
     sysctl: json.sysctl,
     start: 443,
-    verdict: "portshim, as 1000, makes sure that ports from 443 up can be bound, and becomes the rest.",
+    verdict: "portshim, as 1000, makes sure that ports 443 and up can be bound, then becomes the rest.",
   });
   assert.equal(json.sysctl[2], { file: "/etc/sysctl.d/80-web.conf", maskedBy: null, line: 2, value: 443 });
 });
@@ -401,23 +401,23 @@ test("check's other verdicts", async () => {
   const verdict = async (image: string) => (await engine.images(["check", image])).stdout.split("\n").slice(-2)[0];
   assert.is(
     await verdict("localhost/portshim-lab/toolbox:1"),
-    "It starts without portshim. It is a toolbox image, which toolbox starts its own way: in it, portshim -- COMMAND is the way.",
+    "It starts without portshim. This is a toolbox image, which toolbox starts in its own way; in it, run portshim -- COMMAND.",
   );
   const sees = (ports: string) =>
-    `portshim, as root, makes sure that ports from ${ports} can be bound, and becomes the rest.`;
-  const anyones = sees("80 up (or from where the host's files say)");
+    `portshim, as root, makes sure that ports ${ports} can be bound, then becomes the rest.`;
+  const anyones = sees("80 and up (or from the port that the host's files set)");
   const asks = "if they need a privilege when it starts, it cannot ask the host, and";
   assert.is(
     await verdict("localhost/none:1"),
-    `${anyones} But it has no Node.js: ${asks} says so and starts the rest all the same (--optional).`,
+    `${anyones} But it has no Node.js: ${asks} says so and starts the rest anyway (--optional).`,
   );
   assert.is(
     await verdict("localhost/bare:1"),
     "It has no Node.js, so portshim in it cannot ask the host. If the server's port needs a privilege when it starts, " +
-      "portshim says so, and starts the server all the same (--optional). To have it ask: install Node.js 20 or later.",
+      "portshim says so, and starts the server anyway (--optional). To have it ask: install Node.js 20 or later.",
   );
   for (const [number, options, sentence] of [
-    [1, '"--start=443"', `${sees("443 up")} But it has no Node.js: ${asks} exits with status 69.`],
+    [1, '"--start=443"', `${sees("443 and up")} But it has no Node.js: ${asks} exits with status 69.`],
     [
       2,
       '"--optional", "--user=1000"',
