@@ -2,10 +2,10 @@ import { closeSync, constants as files, fstatSync, openSync, readFileSync, write
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PortshimError } from "../failure.js";
-import { SEEN } from "../plan/elevation.js";
+import { EMPTY_ENVIRONMENT } from "../host/bridge.js";
+import type { Ending } from "../host/child.js";
 import { commandLine } from "../text.js";
-import { EMPTY_ENVIRONMENT } from "./bridge.js";
-import type { Ending } from "./child.js";
+import { SEEN } from "./elevation.js";
 
 /** A command that has polkit ask. */
 interface Command {
