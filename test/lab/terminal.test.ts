@@ -210,7 +210,7 @@ test("a host without systemd-run: it is not asked there, 77", async () => {
 });
 
 test("the library leaves the terminal alone", async () => {
-  const source = `require("/usr/local/lib/node_modules/portshim/lib/index.js").ensurePorts({ start: 80 }).catch(({ code }) => {
+  const source = `require("/usr/local/lib/node_modules/portshim/lib/library/index.js").ensurePorts({ start: 80 }).catch(({ code }) => {
     console.log(code);
     process.exit(5);
   })`;
