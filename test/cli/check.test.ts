@@ -1,0 +1,174 @@
+import * as assert from "uvu/assert";
+import { describe, paletteFor } from "../../shim/lib/cli/check.js";
+import { type Findings, find, wantedPorts } from "../../shim/lib/cli/findings.js";
+import { plan } from "../../shim/lib/plan/plan.js";
+import { inPodman, inToolbox, onHost } from "../situation.js";
+import { suite } from "../suite.js";
+
+const test = suite("check");
+
+const PLAIN = paletteFor(false, {});
+const found = (facts = inToolbox(), via?: readonly string[]): Promise<Findings> => find(facts, plan(facts, via), false);
+const report = async (facts = inToolbox()) => describe(await found(facts), PLAIN);
+
+test("colours: on a terminal, unless NO_COLOR or a dumb one", () => {
+  const marked = (isTerminal: boolean, env: NodeJS.ProcessEnv) => paletteFor(isTerminal, env).good("x") !== "x";
+  assert.equal(
+    [
+      marked(true, { TERM: "xterm" }),
+      marked(true, { NO_COLOR: "" }),
+      marked(true, { NO_COLOR: "0" }),
+      marked(true, { TERM: "dumb" }),
+      marked(false, { TERM: "xterm" }),
+    ],
+    [true, true, false, false, false],
+  );
+});
+
+test("the ports that --bind tries: the first that is wanted, and the web's above it", () => {
+  assert.equal([0, 1, 80, 81, 443, 1024].map(wantedPorts), [
+    [80, 443],
+    [1, 80, 443],
+    [80, 443],
+    [81, 443],
+    [443],
+    [1024],
+  ]);
+});
+
+test("how long it lasts, by network and route", async () => {
+  const nothing = { declared: undefined, refused: [] };
+  const low = { threshold: 80, declaredHere: nothing };
+  const lasts = async (facts: ReturnType<typeof inToolbox>) => (await found(facts)).lasts;
+  assert.equal(
+    [
+      await lasts(inToolbox()),
+      await lasts(inToolbox(low)),
+      await lasts(onHost(low)),
+      await lasts(onHost({ threshold: 80 })),
+      await lasts(inPodman({ ...low, network: "own" })),
+      await lasts(inPodman({ ...low, network: "unknown" })),
+      await lasts(inPodman({ network: "own", mayBind: true })),
+      await lasts(inToolbox({ threshold: undefined, mayBind: true })),
+      await lasts(inPodman({ network: "unknown", host: undefined })),
+    ],
+    ["restart", "restart", "restart", "kept", "container", "namespace", "server", "server", "none"],
+  );
+});
+
+const PUBLISHING = "counts for publishing ports (-p) without root";
+
+for (const [name, facts, line] of [
+  [
+    "no bridge",
+    inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
+    "host          cannot be asked from here",
+  ],
+  [
+    "a host that does not answer",
+    inToolbox({ host: { problem: "no \u001b[1mbus" }, network: "unknown" }),
+    "host          no [1mbus",
+  ],
+  ["the host itself", onHost(), "host          this machine"],
+  ["the host's network", inToolbox(), `on the host   the same value, which also ${PUBLISHING}`],
+  [
+    "the host's threshold beside the container's",
+    inPodman({ threshold: 0, network: "own", host: { networkNamespace: 1, programs: {}, threshold: 443 } }),
+    `on the host   443: ${PUBLISHING}, while the one here counts for binding them`,
+  ],
+  [
+    "a host's threshold that is not known",
+    inPodman({ network: "unknown", host: { problem: "no bus" } }),
+    `on the host   not known: ${PUBLISHING}, while the one here counts for binding them`,
+  ],
+  [
+    "a network of its own",
+    inPodman({ network: "own" }),
+    "network       its own; the host's threshold does not count here",
+  ],
+  ["an unknown network", inPodman({ network: "unknown" }), "network       not known whether it is the host's"],
+  ["every port", inToolbox({ threshold: 0 }), "threshold     0: ordinary users may bind every port"],
+  [
+    "a kernel without it",
+    inToolbox({ threshold: undefined }),
+    "threshold     this kernel has no net.ipv4.ip_unprivileged_port_start",
+  ],
+  [
+    "nobody asks",
+    inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } }),
+    "wanted        80, because nothing asks for another",
+  ],
+  [
+    "a value that the kernel would refuse",
+    inToolbox({
+      declaredOnHost: {
+        declared: undefined,
+        refused: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
+      },
+    }),
+    '              /run/host/etc/x.conf:3 asks for "http", which the kernel would refuse',
+  ],
+  [
+    "a container's end",
+    inPodman({ threshold: 80, network: "own" }),
+    "Nothing has to be done: ports from 80 up may be bound until this container stops.",
+  ],
+] as const) {
+  test(`the report: ${name}`, async () => {
+    const lines = (await report(facts)).split("\n").map((text) => text.trimEnd());
+    assert.ok(
+      lines.some((text) => text === line || text === `  ${line}`),
+      lines.join("\n"),
+    );
+  });
+}
+
+test("the host's threshold for programs: ours, if the network is the host's", async () => {
+  const host = { networkNamespace: 1, programs: {}, threshold: 443 };
+  const values = [
+    inToolbox({ host }),
+    inPodman({ host, network: "own" }),
+    inPodman({ host: { problem: "no bus" }, network: "unknown" }),
+  ];
+  assert.equal(await Promise.all(values.map(async (facts) => (await found(facts)).hostThreshold)), [1024, 443, null]);
+  assert.not.match(await report(onHost()), "on the host ");
+});
+
+test("the report: a route that runs nothing as root", async () => {
+  const text = await report(inPodman({ mayBind: true }));
+  assert.match(
+    text,
+    "portshim -- COMMAND would take the route capability.\nThen ports from 80 up may be bound by the server that portshim starts here",
+  );
+});
+
+test("the report: how binding ended", async () => {
+  const base = await found();
+  const ports = [
+    {
+      port: 80,
+      error: "EADDRINUSE",
+      holders: [
+        { pid: 7, name: "nginx" },
+        { pid: 8, name: "nginx" },
+      ],
+    },
+    { port: 81, error: "EADDRINUSE", holders: [] },
+    { port: 82, error: "EACCES", holders: null },
+    { port: 83, error: "EMFILE", holders: null },
+    { port: 84, error: null, holders: null },
+  ];
+  const text = describe({ ...base, ports }, PLAIN);
+  assert.ok(
+    text.endsWith(`
+  ✗ 80          is in use by nginx (process 7) and nginx (process 8)
+  ✗ 81          is in use by a process that cannot be seen from here
+  ✗ 82          may not be bound: permission denied
+  ✗ 83          cannot be bound: EMFILE
+  ✓ 84          may be bound
+`),
+    text,
+  );
+});
+
+test.run();

@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { STATUS, signalled, statusOf } from "../../shim/lib/cli/status.js";
+import { type FailureCode, PortshimError } from "../../shim/lib/failure.js";
+import { ROOT } from "../need.js";
+import { suite } from "../suite.js";
+
+const test = suite("status");
+
+test("the launcher's own numbers are the helper's", () => {
+  const source = readFileSync(join(ROOT, "shim", "launcher", "launcher.c"), "utf8");
+  const numbers = Object.fromEntries(
+    [...source.matchAll(/\b([A-Z_]+) = (\d+)\b/g)].map(([, name, value]) => [name, Number(value)]),
+  );
+  const { UNAVAILABLE, SOFTWARE, NOPERM, NOT_EXECUTABLE, NOT_FOUND } = numbers;
+  assert.equal(
+    [UNAVAILABLE, SOFTWARE, NOPERM, NOT_EXECUTABLE, NOT_FOUND],
+    [STATUS.unavailable, STATUS.software, STATUS.noPermission, STATUS.notExecutable, STATUS.notFound],
+  );
+});
+
+test("a signal's status is the shell's", () => {
+  assert.is(signalled(15), 143);
+});
+
+const STATUSES: readonly (readonly [status: number, ...codes: FailureCode[]])[] = [
+  [64, "bad-usage", "no-user"],
+  [69, "no-way", "no-setting", "bridge-failed", "host-failed", "unchanged", "no-persist", "output-failed"],
+  [77, "refused", "refused-another", "dismissed", "timed-out", "no-drop"],
+  [126, "not-executable"],
+  [127, "not-found"],
+];
+for (const [status, ...codes] of STATUSES) {
+  test(`${codes.join(", ")}: ${status}`, () => {
+    for (const code of codes) assert.is(statusOf(new PortshimError(code)), status, code);
+  });
+}
+
+test.run();

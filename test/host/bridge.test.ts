@@ -1,0 +1,101 @@
+import * as assert from "uvu/assert";
+import type { Place } from "../../shim/lib/here/place.js";
+import { findBridge } from "../../shim/lib/host/bridge.js";
+import { suite } from "../suite.js";
+
+const test = suite("bridge");
+
+const TOOLBOX: Place = {
+  name: "toolbox",
+  what: "a toolbox",
+  evidence: "",
+  isHost: "no",
+  sharesNetwork: true,
+  byUsersPodman: true,
+  keeper: "host",
+};
+const FEDORA = "/usr/bin/flatpak-spawn";
+const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
+const PATH = "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const EMPTY = ["/usr/bin/env", "-i", PATH];
+const FLATPAK = ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${PATH}`];
+
+const bridges: [path: string, options: string[]][] = [
+  [FEDORA, FLATPAK],
+  [DEBIAN, FLATPAK],
+  ["/usr/bin/host-spawn", ["--no-pty", ...EMPTY]],
+];
+for (const [path, options] of bridges) {
+  test(`${path} runs the host's command with nothing but PATH in its environment`, () => {
+    const bridge = findBridge(TOOLBOX, {}, (candidate) => candidate === path);
+    assert.equal(bridge?.command(["/usr/bin/true", "x"]), [path, ...options, "/usr/bin/true", "x"]);
+  });
+}
+
+test("where it is found: at its own places, else on PATH, where that is absolute", () => {
+  const find = (PATH: string, ...there: string[]) =>
+    findBridge(TOOLBOX, { PATH }, (candidate) => there.includes(candidate))?.path;
+  const mine = "/home/me/bin/host-spawn";
+  assert.is(find("/usr/bin:/home/me/bin", mine), mine);
+  assert.is(find("/home/me/bin", mine, "/usr/bin/host-spawn"), "/usr/bin/host-spawn");
+  assert.is(find("/home/me/bin", mine, DEBIAN), DEBIAN);
+  assert.is(find(".::bin", "host-spawn", "./host-spawn", "bin/host-spawn", "/host-spawn"), undefined);
+});
+
+test("distrobox-host-exec, which may download a program and install it, is never called", () => {
+  const find = (candidate: string) => candidate.endsWith("/distrobox-host-exec");
+  assert.is(findBridge({ ...TOOLBOX, name: "distrobox" }, { PATH: "/usr/bin" }, find), undefined);
+});
+
+test("where all are, flatpak-spawn on PATH is taken", () => {
+  assert.is(findBridge(TOOLBOX, {}, () => true)?.path, FEDORA);
+});
+
+test("none installed", () => {
+  assert.is(
+    findBridge(TOOLBOX, {}, () => false),
+    undefined,
+  );
+});
+
+test("a place that may be a host: a bridge where there is one, else none needed", () => {
+  const unknown: Place = { ...TOOLBOX, name: "unknown", isHost: "maybe" };
+  assert.is(findBridge(unknown, {}, () => true)?.path, FEDORA);
+  assert.is(findBridge(unknown, {}, () => false)?.name, "none");
+});
+
+test("on the host itself commands run as they are", () => {
+  const bridge = findBridge({ ...TOOLBOX, name: "host", isHost: "yes" }, {}, () => false);
+  assert.equal(bridge?.command(["/usr/bin/true"]), ["/usr/bin/true"]);
+});
+
+test("PORTSHIM_BRIDGE overrides, as the bridge of that name or with the command alone", () => {
+  const through = (path: string) => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: path }, () => true)?.command(["/bin/x"]);
+  assert.equal(through("/opt/bin/flatpak-spawn"), ["/opt/bin/flatpak-spawn", ...FLATPAK, "/bin/x"]);
+  assert.equal(through("/opt/bin/my-bridge"), ["/opt/bin/my-bridge", ...EMPTY, "/bin/x"]);
+});
+
+test("a PORTSHIM_BRIDGE that is no program's path is refused", () => {
+  for (const path of ["flatpak-spawn", "/nonexistent"]) {
+    assert.throws(
+      () => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: path }),
+      (error: Error) => error.message === `PORTSHIM_BRIDGE must be a program's path, not "${path}"`,
+    );
+  }
+});
+
+test("sudo in a container: the bridge runs as who called it, with that user's bus", () => {
+  // uid 0 is needed to see it, and what is not root has no sudoer.
+  const bridge = findBridge(TOOLBOX, { SUDO_UID: "1000", SUDO_GID: "1000" }, () => true);
+  const identity = {
+    uid: 1000,
+    gid: 1000,
+    env: { XDG_RUNTIME_DIR: "/run/user/1000", DBUS_SESSION_BUS_ADDRESS: "unix:path=/run/user/1000/bus" },
+  };
+  assert.equal(bridge?.identity, process.getuid?.() === 0 ? identity : undefined);
+  for (const SUDO_UID of ["0", "-1", "1000 ", "../1", ""]) {
+    assert.is(findBridge(TOOLBOX, { SUDO_UID, SUDO_GID: "1000" }, () => true)?.identity, undefined);
+  }
+});
+
+test.run();

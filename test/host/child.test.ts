@@ -1,0 +1,123 @@
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { run } from "../../shim/lib/host/child.js";
+import { PORTSHIM, ROOT } from "../need.js";
+import { suite } from "../suite.js";
+
+const test = suite("child");
+const sh = (script: string, timeout = 10_000, signal?: AbortSignal) =>
+  run(["/bin/sh", "-c", script], { timeout, signal });
+
+test("status and both outputs", async () => {
+  const { status, stdout, stderr, timedOut } = await sh("echo out; echo err >&2; exit 7");
+  assert.equal({ status, stdout, stderr, timedOut }, { status: 7, stdout: "out\n", stderr: "err\n", timedOut: false });
+});
+
+test("a program that is not there: 127, and what the system said", async () => {
+  const { status, stderr } = await run(["/nonexistent/program"], { timeout: 1000 });
+  assert.is(status, 127);
+  assert.match(stderr, /ENOENT/);
+});
+
+test("ended by a signal: 128+N", async () => {
+  assert.is((await sh("kill -HUP $$")).status, 129);
+});
+
+test("runs from /, with no stdin, and with little of our environment", async () => {
+  process.env.PORTSHIM_SECRET = "x";
+  const { stdout } = await sh('pwd; cat; echo "$PORTSHIM_SECRET"');
+  delete process.env.PORTSHIM_SECRET;
+  assert.is(stdout, "/\n\n");
+});
+
+test("its input arrives whole, and need not be read", async () => {
+  const input = "one line\nand another\n";
+  const read = await run(["/bin/cat"], { timeout: 10_000, input });
+  assert.equal([read.status, read.stdout], [0, input]);
+  const unread = await run(["/bin/true"], { timeout: 10_000, input });
+  assert.equal([unread.status, unread.stderr], [0, ""]);
+  assert.is((await run(["/nonexistent/program"], { timeout: 1000, input })).status, 127);
+});
+
+test("out of time: stopped, and said so", async () => {
+  const { status, timedOut } = await sh("exec sleep 30", 100);
+  assert.ok(timedOut);
+  assert.is(status, 143);
+});
+
+test("one that ignores TERM is killed", async () => {
+  const { status } = await sh('trap "" TERM; while :; do sleep 0.1; done', 100);
+  assert.is(status, 137);
+});
+
+test("a grandchild that holds the output open is not waited for", async () => {
+  const { status, stdout } = await sh("sleep 5 & echo $!");
+  const grandchild = Number(stdout);
+  assert.is(status, 0);
+  // Throws unless it still runs: then nobody waited for it.
+  process.kill(grandchild, "SIGKILL");
+});
+
+test("aborted before and while it runs", async () => {
+  for (const delay of [0, 100]) {
+    const stop = new AbortController();
+    if (delay === 0) stop.abort();
+    else setTimeout(() => stop.abort(), delay);
+    const { status, timedOut } = await sh("exec sleep 30", 20_000, stop.signal);
+    assert.is(status, 143);
+    assert.not(timedOut);
+  }
+});
+
+test("tied to us, it dies when we are killed", async () => {
+  const library = JSON.stringify(require.resolve("../../shim/lib/host/child.js"));
+  const directory = mkdtempSync(join(tmpdir(), "child-"));
+  const file = join(directory, "pid");
+  const command = JSON.stringify(["/bin/sh", "-c", `echo $$ > ${file}; exec sleep 30`]);
+  const script = `require(${library}).run(${command}, { timeout: 20000, dieWithUs: true })`;
+  const parent = spawn(process.execPath, ["-e", script], { stdio: "ignore" });
+  const pid = await eventually(() => Number(readFileSync(file, "utf8")) || undefined);
+  parent.kill("SIGKILL");
+  await eventually(() => (existsSync(`/proc/${pid}`) ? undefined : true));
+  rmSync(directory, { recursive: true });
+});
+
+test("what would be tied to a process that has just gone does not start", () => {
+  const command = ["--with-parent", "1", "/bin/echo", "started"];
+  const { status, stdout } = spawnSync(PORTSHIM, command, { encoding: "utf8" });
+  assert.equal([status, stdout], [70, ""]);
+});
+
+test("of an endless answer only the start is kept", async () => {
+  const { stdout } = await sh("head -c 1000000 /dev/zero | tr '\\0' x");
+  assert.is(stdout.length, 64 * 1024);
+});
+
+async function eventually<T>(look: () => T | undefined): Promise<T> {
+  for (let tries = 200; tries > 0; tries--) {
+    try {
+      const seen = look();
+      if (seen !== undefined) return seen;
+    } catch {}
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error("waited 5 s in vain");
+}
+
+test("without a free descriptor it could not be started, and the port cannot be bound", () => {
+  const lib = (name: string) => JSON.stringify(join(ROOT, "shim", "lib", name));
+  const script = `
+    const { run } = require(${lib("host/child.js")});
+    const { mayBind } = require(${lib("here/bind.js")});
+    try { for (;;) require("node:fs").openSync("/dev/null"); } catch {}
+    mayBind(8080).then(async (may) => console.log(may, (await run(["/bin/true"], { timeout: 1000 })).status));`;
+  const limited = spawnSync("/bin/sh", ["-c", 'ulimit -n 64; exec "$@"', "sh", process.execPath, "-e", script], {
+    encoding: "utf8",
+  });
+  assert.equal([limited.stdout, limited.stderr], ["false 127\n", ""]);
+});
+
+test.run();

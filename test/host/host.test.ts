@@ -1,0 +1,197 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import * as assert from "uvu/assert";
+import { networkNamespaceOf } from "../../shim/lib/here/network.js";
+import type { Place } from "../../shim/lib/here/place.js";
+import { liveThreshold } from "../../shim/lib/here/threshold.js";
+import type { Bridge } from "../../shim/lib/host/bridge.js";
+import { askHost, bridgeFailed, type Host, type NoHost } from "../../shim/lib/host/host.js";
+import { inPodman, inToolbox } from "../situation.js";
+import { suite } from "../suite.js";
+
+const test = suite("host");
+
+const PODMAN = inPodman().place;
+
+/** A bridge whose host answers this: marked fake, for buses that no test machine has (SELinux, another user's). */
+function answering(script: string): Bridge {
+  return { name: "flatpak-spawn", path: "/bin/sh", identity: undefined, command: () => ["/bin/sh", "-c", script] };
+}
+
+test("what it was not asked for does not count", async () => {
+  const lines = [
+    ...["/tmp/pkexec", "/usr/bin/../../tmp/sudo", "/usr/bin/evil", "/usr/sbin/sysctl; x", "/usr/sbin/sysctl -x"],
+    ...["pkexec", "alias sudo='x'", " /usr/bin/sudo", "/usr/bin/sudo ", "/usr/bin//sudo", "/usr/bin/nsenter\t"],
+    ...["65536", "-1", "0x50", "80 ", "000080", "8e1", ""],
+    ...["7 /proc/self/ns/pid", "-4 /proc/self/ns/net", "1e3 /proc/self/ns/net", "1 /proc/self/ns/net"],
+  ];
+  assert.equal(
+    await askHost(
+      answering(`printf '%s\\n' '${lines.map((line) => line.replaceAll("'", "")).join("' '")}'`),
+      PODMAN,
+      true,
+    ),
+    {
+      networkNamespace: 1,
+      programs: {},
+    },
+  );
+});
+
+test("a threshold of 0 counts, and is asked for only where somebody wants to know", async () => {
+  const there = { networkNamespace: 1, programs: {}, threshold: 0 };
+  assert.equal(await askHost(answering("echo 0; echo '1 /proc/self/ns/net'"), PODMAN, true), there);
+  const asked = async (thorough: boolean) => {
+    let question = "";
+    const command = (argv: readonly string[]) => {
+      question = argv.join(" ");
+      return ["/bin/true"];
+    };
+    await askHost({ ...answering(""), command }, PODMAN, thorough);
+    return question.includes("ip_unprivileged_port_start");
+  };
+  assert.equal([await asked(true), await asked(false)], [true, false]);
+});
+
+test("whether polkit runs", async () => {
+  const polkit = async (words: string) => {
+    const host = await askHost(answering(`printf '%s\\n' ${words} '1 /proc/self/ns/net'`), PODMAN, true);
+    return (host as Host).polkit;
+  };
+  assert.equal(
+    [await polkit("'polkit yes'"), await polkit("'polkit no'"), await polkit("'polkit maybe' 'no' 'polkit no '")],
+    [true, false, undefined],
+  );
+});
+
+test("an answer without end is cut off, and counts as none", async () => {
+  const host = await askHost(
+    answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"),
+    PODMAN,
+    true,
+  );
+  assert.equal(host, { problem: "flatpak-spawn answered: nothing, with status 0" });
+});
+
+const NO_FLATPAK = /^the host has no flatpak, .*; install flatpak on the host \(/;
+const troubles: [answer: string, sentence: RegExp][] = [
+  [
+    "Can't find bus: Could not connect: No such file or directory",
+    /^there is no session bus here; .* -v \$XDG_RUNTIME_DIR/,
+  ],
+  ["Can't find bus: Cannot autolaunch D-Bus without X11 $DISPLAY", /^there is no session bus here; /],
+  ["Can't find bus: The given address is empty", /^there is no session bus here; /],
+  [
+    "Can't find bus: Could not connect: Permission denied",
+    /^the session bus refuses us; .* --security-opt label=disable/,
+  ],
+  ["Can't find bus: The connection is closed", /^the session bus is another user's; start as the user it belongs to/],
+  ["Portal call failed: org.freedesktop.DBus.Error.ServiceUnknown", NO_FLATPAK],
+  ["Portal call failed: The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
+  // host-spawn, and dbus-broker.
+  ["The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
+  ["The name is not activatable", NO_FLATPAK],
+  ["dial unix /run/user/1000/bus: connect: no such file or directory", /^there is no session bus here; /],
+  ["dial unix /run/user/1000/bus: connect: permission denied", /^the session bus refuses us; /],
+  ['exec: "dbus-launch": executable file not found in $PATH', /^there is no session bus here; /],
+  ["dbus: authentication failed", /^the session bus is another user's; /],
+  ["read unix @->/run/user/1000/bus: EOF", /^the session bus is another user's; /],
+  // The bus is there, and so is the host.
+  [
+    "Portal call failed: Failed to start command: Failed to execute child process “/bin/sh” (No such file or directory)",
+    /^flatpak-spawn answered: Portal call failed: Failed to start command/,
+  ],
+  ["/bin/sh: 3: ls: Permission denied", /^flatpak-spawn answered: \/bin\/sh: 3: ls: Permission denied$/],
+  ["Portal call failed: no such thing", /^flatpak-spawn answered: Portal call failed: no such thing$/],
+  ["", /^flatpak-spawn answered: nothing, with status 1$/],
+];
+for (const [answer, sentence] of troubles) {
+  test(`${answer || "no word"}: ${sentence}`, async () => {
+    const host = await askHost(answering(`cat >&2 <<'END'\n${answer}\nEND\nexit 1`), PODMAN, true);
+    assert.ok("problem" in host);
+    assert.match((host as { problem: string }).problem, sentence);
+  });
+}
+
+test("what mends the bus depends on the place: root's containers have no session", async () => {
+  const at = async (place: Place, answer: string) => {
+    const host = await askHost(answering(`echo "Can't find bus: ${answer}" >&2; exit 1`), place, false);
+    return (host as NoHost).problem.replace(/ \(flatpak-spawn.*/, "");
+  };
+  const docker: Place = { ...PODMAN, name: "docker", keeper: "docker" };
+  const rootful: Place = { ...PODMAN, name: "rootful podman" };
+  const [none, refused] = ["Could not connect: No such file", "Could not connect: Permission denied"];
+  for (const place of [docker, rootful]) {
+    assert.is(await at(place, none), "there is no session bus here");
+    assert.is(await at(place, refused), "the session bus refuses us");
+  }
+  const toolbox = inToolbox().place;
+  assert.is(
+    await at(toolbox, none),
+    "there is no session bus here; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
+  );
+  assert.is(await at(toolbox, refused), "the session bus refuses us; start as the user it belongs to");
+});
+
+test("a bridge's own failure is told from its command's", () => {
+  const ended = (stderr: string) => bridgeFailed({ status: 1, stdout: "", stderr, timedOut: false });
+  assert.ok(ended("Portal call failed: no such program\n"));
+  assert.ok(ended("dial unix /run/user/1000/bus: connect: no such file or directory\n"));
+  assert.ok(ended("child process did not terminate cleanly\n"));
+  assert.not(ended("Error executing command as another user: Not authorized\n"));
+  assert.not(ended("sysctl: permission denied on key\n"));
+});
+
+/** Asks a machine of this one's own programs, each where the paths say; those of `also` are only looked for. */
+async function askMachine(programs: Record<string, string>, also: string[]): Promise<Host | NoHost> {
+  const root = mkdtempSync(join(tmpdir(), "host-"));
+  for (const folder of ["usr/lib", "lib64", "proc", "dev"]) mkdirSync(join(root, folder), { recursive: true });
+  symlinkSync("usr/lib", join(root, "lib"));
+  for (const path of [...Object.keys(programs), ...also]) mkdirSync(join(root, dirname(path)), { recursive: true });
+  for (const [path, original] of Object.entries(programs)) cpSync(original, join(root, path), { dereference: true });
+  for (const path of also) writeFileSync(join(root, path), "#!/bin/sh\n", { mode: 0o755 });
+  const enter = `for folder in usr/lib lib64 proc dev; do mount --rbind "/$folder" "$0/$folder"; done; exec chroot "$0" "$@"`;
+  const command = (argv: readonly string[]) => ["/usr/bin/unshare", "--mount", "/bin/sh", "-ec", enter, root, ...argv];
+  const host = await askHost({ name: "chroot", path: "/usr/sbin/chroot", identity: undefined, command }, PODMAN, true);
+  rmSync(root, { recursive: true });
+  return host;
+}
+
+const networkNamespace = networkNamespaceOf("self");
+const kinds = suite("hosts of all kinds", "root");
+
+kinds("like Debian: the first of two, and none where users may write", async () => {
+  const programs = { "/bin/sh": "/bin/dash", "/bin/ls": "/bin/ls", "/bin/cat": "/bin/cat" };
+  const also = ["/usr/bin/pkexec", "/usr/sbin/sysctl", "/usr/bin/sysctl", "/usr/local/bin/sudo"];
+  assert.equal(await askMachine(programs, also), {
+    networkNamespace,
+    programs: { pkexec: "/usr/bin/pkexec", sysctl: "/usr/sbin/sysctl" },
+    threshold: liveThreshold(),
+    polkit: false,
+  });
+});
+
+kinds("like NixOS: only /bin/sh is where it is elsewhere, and it is bash", async () => {
+  const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
+  const programs = { "/bin/sh": "/bin/bash", [`${system}/ls`]: "/bin/ls" };
+  const also = [`${wrappers}/pkexec`, `${wrappers}/sudo`, `${system}/pkexec`, `${system}/sysctl`, `${system}/run0`];
+  assert.equal(await askMachine(programs, also), {
+    networkNamespace,
+    programs: {
+      pkexec: `${wrappers}/pkexec`,
+      run0: `${system}/run0`,
+      sudo: `${wrappers}/sudo`,
+      sysctl: `${system}/sysctl`,
+    },
+    polkit: false,
+  });
+});
+
+kinds("without ls: it is not taken for one without a bus", async () => {
+  const host = await askMachine({ "/bin/sh": "/bin/dash" }, ["/usr/bin/pkexec"]);
+  assert.match((host as NoHost).problem, /^chroot answered: \/bin\/sh: \d+: ls: not found$/);
+});
+
+test.run();
+kinds.run();

@@ -1,0 +1,202 @@
+import * as assert from "uvu/assert";
+import type { Facts } from "../../shim/lib/facts/facts.js";
+import { plan } from "../../shim/lib/plan/plan.js";
+import * as report from "../../shim/lib/report/report.js";
+import { has, inPodman, inToolbox, onHost } from "../situation.js";
+import { suite } from "../suite.js";
+
+const test = suite("plan");
+
+const [PKEXEC, RUN0, SYSCTL] = ["/usr/bin/pkexec", "/usr/bin/run0", "/usr/sbin/sysctl"];
+
+/** Per route in the plan's order whether it is usable, and a part of its reason. */
+const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
+  [
+    "a toolbox asks the host",
+    inToolbox(),
+    ["pkexec"],
+    { write: /may not write/, capability: /may not bind/, nsenter: /own network/, pkexec: /through flatpak-spawn/ },
+  ],
+  [
+    "who may write does",
+    inToolbox({ writable: true, host: undefined }),
+    ["write"],
+    { write: /may write/, pkexec: /no need/ },
+  ],
+  ["who may bind does", inPodman({ mayBind: true, host: undefined }), ["capability"], { capability: /as we are/ }],
+  [
+    "no bridge",
+    inToolbox({ bridge: undefined, host: undefined }),
+    [],
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package / },
+  ],
+  [
+    "no bridge in a container, where one would not help",
+    inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
+    [],
+    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked$/ },
+  ],
+  [
+    "a host that does not answer",
+    inToolbox({ host: { problem: "it sleeps" } }),
+    [],
+    { nsenter: /^it sleeps$/, pkexec: /^it sleeps$/ },
+  ],
+  [
+    "a network of its own: no password, and the host's value is left alone",
+    inPodman({ network: "own" }),
+    ["nsenter"],
+    { nsenter: /owns its network/, pkexec: /the host's value is not ours/ },
+  ],
+  [
+    "a network of its own, and a host without podman",
+    inPodman({ network: "own", host: has({ nsenter: "/usr/bin/nsenter" }) }),
+    [],
+    { nsenter: /the host has no podman$/ },
+  ],
+  [
+    "a network of its own that root's docker or podman made",
+    inPodman({ network: "own", place: { ...inPodman().place, byUsersPodman: false } }),
+    [],
+    { nsenter: /only for a container that a user's own podman made$/ },
+  ],
+  [
+    "a network nobody knows: no guess",
+    inPodman({ network: "unknown" }),
+    [],
+    { nsenter: /own network/, pkexec: /not known/ },
+  ],
+  [
+    "a host without pkexec and run0",
+    inToolbox({ host: has({ sysctl: SYSCTL }) }),
+    [],
+    { pkexec: /the host has no pkexec$/, run0: /the host has no pkexec and no run0$/ },
+  ],
+  [
+    "a host with run0 alone",
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0 }) }),
+    ["run0"],
+    { pkexec: /the host has no pkexec$/, run0: /through flatpak-spawn/ },
+  ],
+  [
+    "a host with both makes one prompt",
+    inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) }),
+    ["pkexec"],
+    { run0: /only where the host has no pkexec, or --via names it/ },
+  ],
+  [
+    "a host where polkit does not run: whatever would ask it",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, pkexec: PKEXEC }), polkit: false } }),
+    [],
+    { pkexec: /^polkit does not run on the host$/, run0: /^polkit does not run on the host$/ },
+  ],
+  [
+    "the same, with run0 alone",
+    inToolbox({ host: { ...has({ sysctl: SYSCTL, run0: RUN0 }), polkit: false } }),
+    [],
+    { run0: /^polkit does not run on the host$/ },
+  ],
+  [
+    "a host without sysctl",
+    inToolbox({ host: has({ pkexec: PKEXEC }) }),
+    [],
+    { pkexec: /the host has no sysctl$/, run0: /the host has no sysctl$/ },
+  ],
+  ["on the host itself", onHost(), ["pkexec"], { pkexec: /polkit/ }],
+];
+for (const [name, facts, usable, reasons] of cases) {
+  test(name, () => {
+    const { satisfied, steps } = plan(facts);
+    assert.not(satisfied);
+    assert.equal(
+      steps.map(({ route }) => route.name),
+      ["write", "capability", "nsenter", "pkexec", "run0"],
+    );
+    assert.equal(
+      steps.filter((step) => step.usable).map(({ route }) => route.name),
+      usable,
+    );
+    for (const { route, reason } of steps) {
+      assert.ok(reason, route.name);
+      const expected = reasons[route.name];
+      if (expected) assert.match(reason, expected);
+    }
+  });
+}
+
+test("satisfied at the wanted value and below it", () => {
+  for (const threshold of [80, 0]) assert.ok(plan(inToolbox({ threshold })).satisfied);
+  assert.not(plan(inToolbox({ threshold: 81 })).satisfied);
+});
+
+test("where the kernel has no such setting, the bind question decides", () => {
+  assert.ok(plan(inToolbox({ threshold: undefined, mayBind: true })).satisfied);
+  assert.not(plan(inToolbox({ threshold: undefined, mayBind: false })).satisfied);
+});
+
+test("--via limits, orders and repeats nothing", () => {
+  const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
+  assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
+  assert.equal(names(["sudo"]), ["sudo"]);
+  const both = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) });
+  assert.ok(plan(both, ["run0"]).steps[0]?.usable);
+});
+
+test("what runs as root is a constant and a checked integer", () => {
+  const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
+  const facts = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC, sudo: "/usr/bin/sudo" }) });
+  const commands = plan(facts, ["pkexec", "run0", "sudo"]).steps.map(({ route }) => route.asRoot(facts, 80));
+  assert.equal(commands, [
+    ["/usr/bin/pkexec", ...sysctl],
+    ["/usr/bin/run0", "--background=", ...sysctl],
+    ["/usr/bin/sudo", "-n", ...sysctl],
+  ]);
+  for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
+    assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /is no number/);
+  }
+});
+
+test("a host's programs are run by the path that it gave: NixOS", () => {
+  const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
+  const programs = { pkexec: `${wrappers}/pkexec`, run0: `${system}/run0`, sysctl: `${system}/sysctl` };
+  const facts = inToolbox({ host: has(programs) });
+  const sysctl = [`${system}/sysctl`, "-w", "net.ipv4.ip_unprivileged_port_start=80"];
+  assert.equal(
+    plan(facts, ["pkexec", "run0"]).steps.map(({ route }) => route.asRoot(facts, 80)),
+    [
+      [`${wrappers}/pkexec`, ...sysctl],
+      [`${system}/run0`, "--background=", ...sysctl],
+    ],
+  );
+});
+
+test("the plan as a person reads it", () => {
+  const facts = inToolbox();
+  assert.is(
+    report.dryRun(facts, plan(facts)),
+    `place: a toolbox (/run/.toolboxenv)
+threshold: 1024, wanted: 80 (/etc/sysctl.d/80-web.conf:1)
+bridge: /usr/bin/flatpak-spawn, network namespace: hosts
+/etc/sysctl.d/80-web.conf:1 asks for net.ipv4.ip_unprivileged_port_start = 80, but it was never applied here: it is 1024.
+no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
+no   capability: we may not bind the port as we are
+no   nsenter: only for a container with its own network
+yes  pkexec: the host can be asked through flatpak-spawn
+no   run0: the host has no run0
+no   sudo: only where --via=sudo names it
+Would run as root:
+    /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,
+  );
+});
+
+test("the plan where nothing has to be done, and where nothing can be", () => {
+  const satisfied = inToolbox({ threshold: 80 });
+  assert.match(report.dryRun(satisfied, plan(satisfied)), /\nNothing has to be done\.$/);
+  const stuck = inToolbox({ bridge: undefined, host: undefined, network: "unknown" });
+  assert.match(
+    report.dryRun(stuck, plan(stuck)),
+    /\nNo route can be taken\.\nRun this on the host, then start again:\n {4}sudo sysctl -w net\.ipv4\.ip_unprivileged_port_start=80$/,
+  );
+});
+
+test.run();

@@ -1,0 +1,79 @@
+import * as assert from "uvu/assert";
+import { PortshimError } from "../../shim/lib/failure.js";
+import { plan } from "../../shim/lib/plan/plan.js";
+import * as report from "../../shim/lib/report/report.js";
+import { inPodman, inToolbox, onHost } from "../situation.js";
+import { suite } from "../suite.js";
+
+const test = suite("report");
+const NAME = "net.ipv4.ip_unprivileged_port_start";
+
+test("who asked: a file, an option, nobody", () => {
+  assert.is(
+    report.request(inToolbox()),
+    `/etc/sysctl.d/80-web.conf:1 asks for ${NAME} = 80, but it was never applied here: it is 1024.`,
+  );
+  const rest = `but here ordinary users may bind only those from 1024 up (${NAME}).`;
+  assert.is(
+    report.request(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
+    `--start asks for ports from 443 up, ${rest}`,
+  );
+  assert.is(
+    report.request(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
+    `Nothing asks for another port, so 80 counts, ${rest}`,
+  );
+});
+
+test("a value that the kernel would refuse is named with file and line", () => {
+  const refused = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
+  assert.equal(report.refused(inToolbox({ declaredHere: { declared: undefined, refused } })), [
+    `/etc/sysctl.d/ .conf:4 asks for ${NAME} = "http", which the kernel would refuse; it counts as not asked for.`,
+  ]);
+});
+
+test("what is about to run as root, on the host and here", () => {
+  const command = ["/usr/bin/pkexec", "/usr/sbin/sysctl"];
+  assert.is(
+    report.aboutToRun(command, inToolbox()),
+    "About to run as root on the host (you may be asked for a password):\n    /usr/bin/pkexec /usr/sbin/sysctl",
+  );
+  assert.match(report.aboutToRun(command, onHost()), /as root on this machine/);
+});
+
+test("that it worked, until when, and how to keep it", () => {
+  const done = "Done: ports from 80 up may be bound until";
+  const nothing = { declared: undefined, refused: [] };
+  assert.is(report.success(inToolbox()), `${done} the host restarts. To keep it:\n    portshim persist`);
+  assert.is(
+    report.success(onHost({ declaredHere: nothing })),
+    `${done} this machine restarts. To keep it:\n    portshim persist`,
+  );
+  assert.is(
+    report.success(onHost()),
+    "Done: ports from 80 up may be bound, also after a restart (/etc/sysctl.d/80-web.conf:1).",
+  );
+  assert.is(
+    report.success(inPodman({ network: "own" })),
+    `${done} this container stops. To keep it:\n    podman run --sysctl ${NAME}=80 …`,
+  );
+});
+
+test("what was tried on the host", () => {
+  const facts = inToolbox();
+  const usable = plan(facts).steps.filter((step) => step.usable);
+  assert.equal(report.tried(facts, usable), [
+    `Tried through /usr/bin/flatpak-spawn:\n    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`,
+  ]);
+});
+
+test("a refusal says, if nobody sits at a terminal, how a restart does not ask again", () => {
+  const tty = process.stderr.isTTY;
+  process.stderr.isTTY = false;
+  assert.match(report.restarts(new PortshimError("refused")).join(), "RestartPreventExitStatus=NOPERM");
+  assert.equal(report.restarts(new PortshimError("host-failed")), []);
+  process.stderr.isTTY = true;
+  assert.equal(report.restarts(new PortshimError("refused")), []);
+  process.stderr.isTTY = tty;
+});
+
+test.run();

@@ -1,0 +1,52 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { NAME } from "../../shim/lib/here/threshold.js";
+import { type Assignment, resolve } from "../../shim/lib/sysctl/resolve.js";
+import { CASES } from "./resolve.cases.js";
+import { plant } from "./tree.js";
+
+const test = suite("sysctl");
+
+let root: string;
+
+test.before.each(() => {
+  root = mkdtempSync(join(tmpdir(), "sysctl-"));
+});
+
+test.after.each(() => {
+  rmSync(root, { recursive: true });
+});
+
+const place = ({ file, line }: Assignment) => `${file.slice(root.length + 1)}:${line}`;
+
+for (const [about, cases] of Object.entries(CASES)) {
+  for (const { name, tree, declared, refused = [] } of cases) {
+    test(`${about}: ${name}`, () => {
+      plant(tree, root);
+      const found = resolve(root);
+      assert.equal(found.declared && [found.declared.value, place(found.declared)], declared);
+      assert.equal(found.refused.map(place), refused);
+    });
+  }
+}
+
+test("what the kernel refuses is quoted as people wrote it", () => {
+  plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${NAME} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
+  assert.is(resolve(root).refused[0]?.text, "٨٠");
+});
+
+test("a fifo is passed over, not waited for", () => {
+  plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${NAME} = 80\n`] }], root);
+  assert.is(spawnSync("mkfifo", [join(root, "etc/sysctl.d/20.conf")]).status, 0);
+  assert.is(resolve(root).declared?.value, 80);
+});
+
+test("a root that is not there declares nothing", () => {
+  assert.equal(resolve(join(root, "nowhere")), { declared: undefined, refused: [] });
+});
+
+test.run();
