@@ -241,7 +241,7 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	execvp("node", words);
 	if (errno == ENOENT) execvp("nodejs", words);
 	int wanted = request->start < 0 ? 80 : request->start;
-	errx(UNAVAILABLE, "Node.js 20 or later is needed here, and cannot be started: %s\n"
+	errx(UNAVAILABLE, "cannot start Node.js 20 or later, which is needed here: %s\n"
 	     "Install it, or lower the threshold from outside:\n"
 	     "    sudo sysctl -w " SETTING "    (on the host, if its network is shared)\n"
 	     "    podman run --sysctl " SETTING " …    (or docker, if not)", strerror(errno), wanted, wanted);
@@ -287,7 +287,7 @@ static void ask_helper(const struct request *request, struct reply *reply)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
 	bool is_done = request->is_plain && is_satisfied(request->start);
 	if (!is_done && was_refused(lock, request->started)) {
-		warnx("permission was denied to another portshim, which asked the host just before");
+		warnx("permission denied to another portshim, which asked the host just before");
 		status = NOPERM;
 	} else if (!is_done && signals.stop == 0) {
 		status = run_helper(request, &signals, reply);

@@ -5,32 +5,32 @@ import { DROP_IN } from "./sysctl/dropin.js";
 const SENTENCES = {
   "bad-usage": (detail: string) => detail,
   "no-setting": (port: string) =>
-    `this system refuses port ${port}, and it has no ${NAME} that could be lowered; it wants the server to run as root, or to hold CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
-  "no-way": (detail: string) => `${NAME} cannot be lowered from here: ${detail}`,
-  refused: (detail: string) => `the host refused to set ${NAME}: ${detail}`,
+    `port ${port} needs privileges here, and this kernel has no ${NAME} to lower; run the server as root, or give it CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
+  "no-way": (detail: string) => `cannot lower ${NAME} from here: ${detail}`,
+  refused: (detail: string) => `permission denied by the host: ${detail}`,
   // launcher.c says the same.
-  "refused-another": () => "permission was denied to another portshim, which asked the host just before",
+  "refused-another": () => "permission denied to another portshim, which asked the host just before",
   dismissed: () => "the password prompt was dismissed",
-  "timed-out": (seconds: string) => `nobody answered the host's password prompt within ${seconds} seconds`,
-  "bridge-failed": (detail: string) => `the host could not be asked: ${detail}`,
-  "host-failed": (detail: string) => `the host's sysctl failed: ${detail}`,
-  "nsenter-failed": (detail: string) => `the host could not set ${NAME} in this container's network: ${detail}`,
-  "no-persist": (detail: string) => `the host's /${DROP_IN} cannot be changed: ${detail}`,
+  "timed-out": (seconds: string) => `nobody answered the password prompt within ${seconds} seconds`,
+  "bridge-failed": (detail: string) => `cannot ask the host: ${detail}`,
+  "host-failed": (detail: string) => `sysctl failed on the host: ${detail}`,
+  "nsenter-failed": (detail: string) => `cannot set ${NAME} in this container's network namespace: ${detail}`,
+  "no-persist": (detail: string) => `cannot change /${DROP_IN} on the host: ${detail}`,
   "persist-failed": (detail: string) => `persist failed: ${detail}`,
-  unchanged: (detail: string) => `the host said yes, but nothing changed: ${NAME} is still ${detail}`,
+  unchanged: (detail: string) => `the host reports success, but ${NAME} is still ${detail}`,
   "no-user": (detail: string) => `cannot switch to the user: ${detail}`,
   "no-drop": (detail: string) => `cannot switch to the user: ${detail}`,
   // What exec would say, and the launcher says.
   "not-found": (command: string) => `${command}: No such file or directory`,
   "not-executable": (command: string) => `${command}: Permission denied`,
-  "output-failed": (detail: string) => `the output could not be written: ${detail}`,
-  "write-failed": (detail: string) => `writing ${NAME} failed: ${detail}`,
+  "output-failed": (detail: string) => `cannot write the output: ${detail}`,
+  "write-failed": (detail: string) => `cannot write ${NAME}: ${detail}`,
 } as const;
 
 /** Names a failure for programs; stable across releases. docs/library.md says which of them ensurePorts() can meet. */
 export type FailureCode = keyof typeof SENTENCES;
 
-/** A person's or a policy's no: asking again would only be a nuisance. */
+/** A person's or a policy's no: asking again would only annoy. */
 const REFUSALS: readonly FailureCode[] = ["refused", "refused-another", "dismissed", "timed-out"];
 
 /**

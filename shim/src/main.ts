@@ -1,6 +1,6 @@
 // Nothing newer than ES5 up to the check: an old Node must get as far as its sentence.
 if (Number.parseInt(process.versions.node, 10) < 20) {
-  console.error("portshim: Node.js 20 or later is needed here, and this is %s", process.versions.node);
+  console.error("portshim: needs Node.js 20 or later, and this is %s", process.versions.node);
   process.exit(69);
 }
 

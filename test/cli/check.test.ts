@@ -56,7 +56,7 @@ test("how long it lasts, by network and route", async () => {
   );
 });
 
-const PUBLISHING = "counts for publishing ports (-p) without root";
+const PUBLISHING = "decides which ports can be published (-p) without root";
 
 for (const [name, facts, line] of [
   [
@@ -74,20 +74,16 @@ for (const [name, facts, line] of [
   [
     "the host's threshold beside the container's",
     inPodman({ threshold: 0, network: "own", host: { networkNamespace: 1, programs: {}, threshold: 443 } }),
-    `on the host   443: ${PUBLISHING}, while the one here counts for binding them`,
+    `on the host   443: ${PUBLISHING}; the one here decides which can be bound`,
   ],
   [
     "a host's threshold that is not known",
     inPodman({ network: "unknown", host: { problem: "no bus" } }),
-    `on the host   not known: ${PUBLISHING}, while the one here counts for binding them`,
+    `on the host   unknown: ${PUBLISHING}; the one here decides which can be bound`,
   ],
-  [
-    "a network of its own",
-    inPodman({ network: "own" }),
-    "network       its own; the host's threshold does not count here",
-  ],
-  ["an unknown network", inPodman({ network: "unknown" }), "network       not known whether it is the host's"],
-  ["every port", inToolbox({ threshold: 0 }), "threshold     0: ordinary users may bind every port"],
+  ["a network of its own", inPodman({ network: "own" }), "network       its own: the host's threshold does not apply"],
+  ["an unknown network", inPodman({ network: "unknown" }), "network       unknown: perhaps the host's"],
+  ["every port", inToolbox({ threshold: 0 }), "threshold     0: any user can bind any port"],
   [
     "a kernel without it",
     inToolbox({ threshold: undefined }),
@@ -96,7 +92,7 @@ for (const [name, facts, line] of [
   [
     "nobody asks",
     inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } }),
-    "wanted        80, because nothing asks for another",
+    "wanted        80, the default",
   ],
   [
     "a value that the kernel would refuse",
@@ -106,12 +102,12 @@ for (const [name, facts, line] of [
         refused: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
       },
     }),
-    '              /run/host/etc/x.conf:3 asks for "http", which the kernel would refuse',
+    '              /run/host/etc/x.conf:3 sets "http", which is invalid',
   ],
   [
     "a container's end",
     inPodman({ threshold: 80, network: "own" }),
-    "Nothing has to be done: ports from 80 up may be bound until this container stops.",
+    "Nothing to do: ports 80 and up can be bound until this container stops.",
   ],
 ] as const) {
   test(`the report: ${name}`, async () => {
@@ -138,7 +134,7 @@ test("the report: a route that runs nothing as root", async () => {
   const text = await report(inPodman({ mayBind: true }));
   assert.match(
     text,
-    "portshim -- COMMAND would take the route capability.\nThen ports from 80 up may be bound by the server that portshim starts here",
+    "portshim -- COMMAND would use the route capability.\nThen ports 80 and up can be bound by the server that portshim starts here",
   );
 });
 
@@ -163,9 +159,9 @@ test("the report: how binding ended", async () => {
     text.endsWith(`
   ✗ 80          is in use by nginx (process 7) and nginx (process 8)
   ✗ 81          is in use by a process that cannot be seen from here
-  ✗ 82          may not be bound: permission denied
+  ✗ 82          cannot be bound: permission denied
   ✗ 83          cannot be bound: EMFILE
-  ✓ 84          may be bound
+  ✓ 84          can be bound
 `),
     text,
   );

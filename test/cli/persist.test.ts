@@ -8,31 +8,31 @@ import { suite } from "../suite.js";
 
 const test = suite("persist");
 
-const ELSEWHERE = "it works on the host itself, in a toolbox and in a distrobox";
+const ELSEWHERE = "persist works on the host itself, in a toolbox and in a distrobox";
 
 for (const [name, facts, reason] of [
   ["the host itself", onHost(), undefined],
   [
     "a toolbox that does not see the host's files",
     inToolbox({ place: { ...inToolbox().place, hostRoot: "/nonexistent" } }),
-    "the host's /etc/sysctl.d cannot be read from here",
+    "cannot read the host's /etc/sysctl.d from here",
   ],
   ["a container", inPodman(), `this is a rootless podman container; ${ELSEWHERE}`],
   [
     "a toolbox with its own network",
     inToolbox({ network: "own" }),
-    "this is a toolbox with its own network, for which the host's value does not count",
+    "this is a toolbox with its own network: the host's value does not apply here",
   ],
   ["a host that does not answer", inToolbox({ network: "unknown", host: { problem: "no bus" } }), "no bus"],
   [
     "no bridge",
     inToolbox({ network: "unknown", bridge: undefined, host: undefined }),
-    "there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu",
+    "no flatpak-spawn or host-spawn here to reach the host; install one: package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu",
   ],
   [
     "a network nobody knows",
     inToolbox({ network: "unknown", networkNamespace: undefined }),
-    "it is not known whether the network here is the host's",
+    "unknown whether the network here is the host's",
   ],
   [
     "a kernel without the setting",
@@ -100,7 +100,7 @@ test("the file's text is on its stdin; to take it away, what the rest of the fil
 
 test("only an integer gets near root", () => {
   for (const value of [Number.NaN, 80.5, -1, "80\nkernel.core_pattern = x" as unknown as number]) {
-    inRoot({}, (root) => assert.throws(() => keeping(inToolbox(wanting(value)), root), /is no number/));
+    inRoot({}, (root) => assert.throws(() => keeping(inToolbox(wanting(value)), root), /invalid number/));
   }
 });
 

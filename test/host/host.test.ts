@@ -84,7 +84,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
   ["Can't find bus: The given address is empty", /^there is no session bus here; /],
   [
     "Can't find bus: Could not connect: Permission denied",
-    /^the session bus refuses us; .* --security-opt label=disable/,
+    /^the session bus denies access; .* --security-opt label=disable/,
   ],
   ["Can't find bus: The connection is closed", /^the session bus is another user's; start as the user it belongs to/],
   ["Portal call failed: org.freedesktop.DBus.Error.ServiceUnknown", NO_FLATPAK],
@@ -93,7 +93,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
   ["The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
   ["The name is not activatable", NO_FLATPAK],
   ["dial unix /run/user/1000/bus: connect: no such file or directory", /^there is no session bus here; /],
-  ["dial unix /run/user/1000/bus: connect: permission denied", /^the session bus refuses us; /],
+  ["dial unix /run/user/1000/bus: connect: permission denied", /^the session bus denies access; /],
   ['exec: "dbus-launch": executable file not found in $PATH', /^there is no session bus here; /],
   ["dbus: authentication failed", /^the session bus is another user's; /],
   ["read unix @->/run/user/1000/bus: EOF", /^the session bus is another user's; /],
@@ -124,14 +124,14 @@ test("what mends the bus depends on the place: root's containers have no session
   const [none, refused] = ["Could not connect: No such file", "Could not connect: Permission denied"];
   for (const place of [docker, rootful]) {
     assert.is(await at(place, none), "there is no session bus here");
-    assert.is(await at(place, refused), "the session bus refuses us");
+    assert.is(await at(place, refused), "the session bus denies access");
   }
   const toolbox = inToolbox().place;
   assert.is(
     await at(toolbox, none),
     "there is no session bus here; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
   );
-  assert.is(await at(toolbox, refused), "the session bus refuses us; start as the user it belongs to");
+  assert.is(await at(toolbox, refused), "the session bus denies access; start as the user it belongs to");
 });
 
 test("a bridge's own failure is told from its command's", () => {

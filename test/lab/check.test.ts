@@ -52,12 +52,12 @@ function findings({ stdout, stderr }: Result): Findings {
 }
 
 const ROUTES = `
-  ✗ write       we may not write ${FILE}
-  ✗ capability  we may not bind the port as we are
+  ✗ write       cannot write ${FILE}
+  ✗ capability  the server cannot bind the port as it is
   ✗ nsenter     only for a container with its own network
   ✓ pkexec      the host can be asked through flatpak-spawn
-  ✗ run0        only where the host has no pkexec, or --via names it
-  ✗ sudo        only where --via=sudo names it
+  ✗ run0        only if the host has no pkexec, or with --via=run0
+  ✗ sudo        only with --via=sudo
 `;
 
 test("something to do, and a way: the report, and status 1", async () => {
@@ -67,27 +67,27 @@ test("something to do, and a way: the report, and status 1", async () => {
     `  place         toolbox (/run/.toolboxenv)
   network       the host's
   host          asked through ${BRIDGE}
-  threshold     1024, the kernel's default: ordinary users may bind ports from 1024 up
-  on the host   the same value, which also counts for publishing ports (-p) without root
+  threshold     1024, the kernel's default: any user can bind ports 1024 and up
+  on the host   the same value, which also decides which ports can be published (-p) without root
   wanted        80, asked for by /etc/sysctl.d/80-web.conf:2
 ${ROUTES}
 portshim -- COMMAND would run this as root on the host:
     /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80
-Then ports from 80 up may be bound until the host restarts.
-To keep it:
+Then ports 80 and up can be bound until the host reboots.
+To make it permanent:
     portshim persist
 `,
   );
   assert.is(run.status, 1);
 });
 
-test("nothing to do: status 0, until the host restarts or kept by a file", async () => {
+test("nothing to do: status 0, until the host reboots or kept by a file", async () => {
   await lab.setThreshold(80);
   const run = await check();
   assert.is(run.status, 0);
-  const nothing = "Nothing has to be done: ports from 80 up may be bound";
+  const nothing = "Nothing to do: ports 80 and up can be bound";
   assert.ok(
-    run.stdout.endsWith(`${nothing} until the host restarts.\nTo keep it:\n    portshim persist\n`),
+    run.stdout.endsWith(`${nothing} until the host reboots.\nTo make it permanent:\n    portshim persist\n`),
     run.stdout,
   );
   await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `${NAME}=80\n`);
@@ -95,8 +95,8 @@ test("nothing to do: status 0, until the host restarts or kept by a file", async
   const json = findings(await check(["--json"]));
   await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
   const file = "/run/host/etc/sysctl.d/50-admin.conf:1";
-  assert.ok(kept.stdout.endsWith(`${nothing} also after a restart (${file}).\n`), kept.stdout);
-  assert.match(kept.stdout, `\n                ${file} asks for 80\n`);
+  assert.ok(kept.stdout.endsWith(`${nothing} also after a reboot (${file}).\n`), kept.stdout);
+  assert.match(kept.stdout, `\n                ${file} sets 80\n`);
   assert.equal(
     [kept.status, json.verdict, json.lasts, json.keptBy, json.keep],
     [0, "nothing-to-do", "kept", file, null],
@@ -108,7 +108,7 @@ test("no way: status 2, and what a person can do", async () => {
   assert.is(run.status, 2);
   assert.match(run.stdout, "  ✗ nsenter     only for a container with its own network\n");
   assert.match(run.stdout, "  ✗ pkexec      --via does not name it\n");
-  const end = `No route can be taken from here.\nRun this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
+  const end = `There is no way from here.\nRun this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
   assert.ok(run.stdout.endsWith(end), run.stdout);
   const json = findings(await check(["--json", "--via=nsenter"]));
   assert.equal([json.verdict, json.next, json.lasts], ["impossible", null, "none"]);
@@ -211,7 +211,7 @@ test("--bind: what really may be bound, and who holds what may not", async () =>
   assert.is(refused.status, 1);
   assert.ok(
     refused.stdout.endsWith(
-      "\n  ✗ 80          may not be bound: permission denied\n  ✗ 443         may not be bound: permission denied\n",
+      "\n  ✗ 80          cannot be bound: permission denied\n  ✗ 443         cannot be bound: permission denied\n",
     ),
     refused.stdout,
   );
@@ -219,7 +219,7 @@ test("--bind: what really may be bound, and who holds what may not", async () =>
   await lab.setThreshold(80);
   const free = await check(["--bind"]);
   assert.is(free.status, 0);
-  assert.ok(free.stdout.endsWith("\n  ✓ 80          may be bound\n  ✓ 443         may be bound\n"), free.stdout);
+  assert.ok(free.stdout.endsWith("\n  ✓ 80          can be bound\n  ✓ 443         can be bound\n"), free.stdout);
 
   const serve = (port: number) => [
     "node",
@@ -248,14 +248,14 @@ test("--bind: what really may be bound, and who holds what may not", async () =>
     { port: 443, error: "EADDRINUSE", holders: [] },
   ]);
   assert.is(high.status, 2);
-  const denied = "may not be bound: permission denied";
+  const denied = "cannot be bound: permission denied";
   assert.ok(
     high.stdout.endsWith(
       `\n  ✗ 80          ${denied}; and it is in use by ${by}\n  ✗ 443         ${denied}; and it is in use by ${unseen}\n`,
     ),
     high.stdout,
   );
-  assert.ok(other.stdout.endsWith("\n  ✓ 444         may be bound\n"), other.stdout);
+  assert.ok(other.stdout.endsWith("\n  ✓ 444         can be bound\n"), other.stdout);
 });
 
 test("colours on a terminal only, and not with NO_COLOR", async () => {
@@ -309,7 +309,7 @@ test("--user, as root: the port's capability is handed on", async () => {
     { timeout: 60_000 },
   );
   assert.is(run.status, 1, run.stderr);
-  assert.match(run.stdout, "portshim -- COMMAND would take the route capability.\n");
+  assert.match(run.stdout, "portshim -- COMMAND would use the route capability.\n");
 });
 
 // The last: the lab's polkit does not come back.
@@ -323,7 +323,7 @@ test("where polkit does not run, and where the bus would start it", async () => 
     assert.is(status, 0, stderr);
     return stdout;
   };
-  const NO = "  ✗ pkexec      polkit does not run on the host\n";
+  const NO = "  ✗ pkexec      polkit is not running on the host\n";
   const YES = "  ✓ pkexec      the host can be asked through flatpak-spawn\n";
 
   await host(`mv ${service} ${service}.away; ${reload}; pkill -x polkitd; while pgrep -x polkitd; do sleep 0.1; done`);

@@ -62,7 +62,7 @@ test("a toolbox, the host's network, the desktop's dialog left alone: permission
   const { status, stdout, stderr } = await (await ask(["--start=80", "--timeout=2", ...STARTED], async () => {}))
     .exited;
   assert.equal([status, stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(stderr, "nobody answered the host's password prompt within 2 seconds\n");
+  assert.match(stderr, "nobody answered the password prompt within 2 seconds\n");
 });
 
 for (const [name, answer, check] of [

@@ -73,7 +73,7 @@ test("docker with --sysctl, own network at 1024, an image's own user: no way, an
   assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(run.stderr, "place: a docker container (/.dockerenv)\n");
   // Root's containers have no session.
-  assert.match(run.stderr, "cannot be lowered from here: there is no session bus here (flatpak-spawn answered: ");
+  assert.match(run.stderr, "from here: there is no session bus here (flatpak-spawn answered: ");
   const onHost = `or, with --network host, run this on the host:\n    sudo sysctl -w ${NAME}=80\n`;
   assert.ok(run.stderr.endsWith(FLAG + onHost), run.stderr);
   assertStarted(await untouched(() => rootful([...ANOTHER, "--sysctl", `${NAME}=80`], [])), 80);
@@ -87,7 +87,10 @@ test("docker with --sysctl, own network at 1024, the user, with the bus: no way,
   const herself = ["--user", `${lab.uid}`, ...bus];
   const run = await untouched(() => rootful([...herself, ...HIGH, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
-  assert.match(run.stderr, "from here: a docker container with its own network: the host's value is not ours\n");
+  assert.match(
+    run.stderr,
+    "from here: a docker container with its own network: the host's value does not apply here\n",
+  );
   assert.ok(run.stderr.endsWith(FLAG), run.stderr);
 });
 
@@ -116,7 +119,7 @@ test("docker, the host's network, the user, with the bus: pkexec", async () => {
   assertStarted(
     await rootful([...HOST_NETWORK, ...herself, ...node]),
     80,
-    /pkexec [^\n]*sysctl[\s\S]*the host restarts/,
+    /pkexec [^\n]*sysctl[\s\S]*the host reboots/,
   );
   assert.is(await lab.threshold(), 80);
 });
@@ -154,7 +157,7 @@ test("rootless docker with --network host, rootlesskit's network, the user, with
   assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(
     run.stderr,
-    "from here: a rootless docker container with its own network: the host's value is not ours\n",
+    "from here: a rootless docker container with its own network: the host's value does not apply here\n",
   );
   assert.ok(run.stderr.endsWith(FLAG + NOT_THE_HOSTS), run.stderr);
 });

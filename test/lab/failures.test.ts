@@ -46,7 +46,7 @@ const inPodman = (options: string[], argv: string[]) => podman([...hostNetwork(l
 test("a host without sysctl", async () => {
   const run = await without("/usr/sbin/sysctl", undefined, () => lab.inToolbox(["portshim", ...STARTED]));
   await failed(run, 69);
-  assert.match(run.stderr, `portshim: ${NAME} cannot be lowered from here: the host has no sysctl\n`);
+  assert.match(run.stderr, `portshim: cannot lower ${NAME} from here: the host has no sysctl\n`);
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
@@ -67,7 +67,7 @@ test("a read-only file system", async () => {
   await lab.polkit("NO");
   const refused = await inPodman(readOnly, [CONTAINERS_PORTSHIM, ...STARTED]);
   await failed(refused, 77);
-  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
+  assert.match(refused.stderr, `portshim: permission denied by the host: wrong password, or polkit`);
 });
 
 test("no /etc/passwd", async () => {
@@ -92,7 +92,7 @@ test("no /etc/passwd", async () => {
   await lab.polkit("NO");
   const refused = await start();
   await failed(refused, 77);
-  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
+  assert.match(refused.stderr, `portshim: permission denied by the host: wrong password, or polkit`);
 });
 
 for (const [name, start] of [
@@ -111,7 +111,7 @@ for (const [name, start] of [
     await failed(run, 69);
     assert.match(
       run.stderr,
-      /^portshim: Node\.js 20 or later is needed here, and cannot be started: No such file or directory\n/,
+      /^portshim: cannot start Node\.js 20 or later, which is needed here: No such file or directory\n/,
     );
     assert.match(run.stderr, `\n    sudo sysctl -w ${NAME}=80    (on the host, if `);
     assert.match(run.stderr, `\n    podman run --sysctl ${NAME}=80 …    (`);
@@ -123,7 +123,7 @@ test("a host whose polkit does not run", async () => {
   await lab.asHost(["sh", "-c", "mv /usr/lib/polkit-1/polkitd /usr/lib/polkit-1/polkitd.away && pkill -x polkitd"]);
   const run = await lab.inToolbox(["portshim", ...STARTED]);
   await failed(run, 77);
-  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: polkit does not run there (Error getting`);
+  assert.match(run.stderr, `portshim: permission denied by the host: polkit is not running (Error getting`);
   assert.ok(run.stderr.includes(BY_HAND));
 });
 

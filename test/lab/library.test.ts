@@ -69,10 +69,10 @@ test("a framework's application serves on port 80 after one prompt; started agai
   assert.equal([(await lab.prompts()).slice(prompts), await lab.threshold()], [[ASKED], 80]);
   assert.is(
     first.stderr,
-    `[web] This server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (${NAME}).
-[web] About to run as root on the host (you may be asked for a password):
+    `[web] This server asks for ports 80 and up, but those below 1024 need privileges here (${NAME})
+[web] Running as root on the host (you may be asked for your password):
 [web]     /usr/bin/pkexec ${ASKED}
-[web] Done: ports from 80 up may be bound until the host restarts. To keep it:
+[web] Done. Any user can now bind ports 80 and up, until the host reboots. To make it permanent:
 [web]     portshim persist --start=80
 [web] serving on 80
 `,
@@ -186,7 +186,7 @@ test("out of time: the prompt goes, and it says so", async () => {
     require("portshim").ensurePorts({ start: 80, timeout: 2 }).catch(({ code, message }) =>
       console.log(JSON.stringify([code, message])));
   `)) as string[];
-  assert.equal([code, message], ["timed-out", "nobody answered the host's password prompt within 2 seconds"]);
+  assert.equal([code, message], ["timed-out", "nobody answered the password prompt within 2 seconds"]);
   await gone();
 });
 
@@ -250,7 +250,7 @@ test("beside the command line: a refusal counts for whoever waits", async () => 
   const { status, stderr } = await second;
   assert.equal(
     [status, stderr],
-    [77, "portshim: permission was denied to another portshim, which asked the host just before\n"],
+    [77, "portshim: permission denied to another portshim, which asked the host just before\n"],
   );
   assert.is((await lab.prompts()).length, prompts + 2);
 });

@@ -12,7 +12,7 @@ const FILE = "/etc/sysctl.d/90-portshim.conf";
 const BASE = "localhost/portshim-lab/base:1";
 const text = (
   value: number,
-) => `# Written by portshim persist: ordinary users may bind ports from ${value} up, also after a restart.
+) => `# Written by portshim persist: any user can bind ports ${value} and up, also after a reboot.
 ${NAME} = ${value}
 # To undo it: portshim persist --remove
 `;
@@ -72,11 +72,11 @@ test("in a toolbox: shows file and command, one prompt, and the host keeps it ov
   const shown = text(80).trimEnd().replace(/^/gm, "    ");
   assert.is(
     run.stderr,
-    `portshim: About to write this on the host, as ${FILE}:
+    `portshim: Writing this on the host, as ${FILE}:
 ${shown}
-About to run as root on the host (you may be asked for a password):
+Running as root on the host (you may be asked for your password):
     /usr/bin/pkexec /bin/sh -c 'umask 022; tee ${FILE} | sysctl -p -'
-portshim: Done: ports from 80 up may be bound, also after a restart. To undo it:
+portshim: Done. Any user can now bind ports 80 and up, also after a reboot. To undo it:
     portshim persist --remove
 `,
   );
@@ -101,7 +101,7 @@ test("run twice, it changes nothing and asks nobody", async () => {
   assert.is(again.status, 0);
   assert.is(
     again.stderr,
-    `portshim: Nothing to do: ports from 80 up may be bound, also after a restart (/run/host${FILE}:2).\n`,
+    `portshim: Nothing to do: any user can bind ports 80 and up, also after a reboot (/run/host${FILE}:2).\n`,
   );
   assert.equal([(await lab.prompts()).length, await stat()], [prompts, inode]);
 });
@@ -127,10 +127,12 @@ test("what the host keeps already is applied, and not raised", async () => {
   await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
   assert.equal([run.status, await lab.threshold(), await written(), restarted], [0, 443, "", 70], run.stderr);
   assert.equal(asked, [`/usr/sbin/sysctl -w ${NAME}=443`]);
-  const said =
-    "/run/host/etc/sysctl.d/50-admin.conf:1 keeps it on the host, but it was never applied: about to set it now.";
+  const said = "/run/host/etc/sysctl.d/50-admin.conf:1 keeps it on the host, but it was never applied: setting it now";
   assert.ok(run.stderr.startsWith(`portshim: ${said}\n`), run.stderr);
-  assert.ok(run.stderr.endsWith("portshim: Done: ports from 443 up may be bound, also after a restart.\n"), run.stderr);
+  assert.ok(
+    run.stderr.endsWith("portshim: Done. Any user can now bind ports 443 and up, also after a reboot.\n"),
+    run.stderr,
+  );
 });
 
 test("nothing is written that asks for more than the host starts with", async () => {
@@ -143,7 +145,7 @@ test("nothing is written that asks for more than the host starts with", async ()
     [more, 2000],
     [same, 1024],
   ] as const) {
-    const sentence = `Nothing to do: ports from ${from} up may be bound, also after a restart (the kernel's default).`;
+    const sentence = `Nothing to do: any user can bind ports ${from} and up, also after a reboot (the kernel's default).`;
     assert.equal([run.status, run.stderr], [0, `portshim: ${sentence}\n`]);
   }
   assert.equal([(await lab.prompts()).length, await written(), await lab.threshold()], [before[0], "", 1024]);
@@ -155,7 +157,7 @@ test("what is not there after a restart keeps nothing: /run, and a sysctl.conf t
     await lab.setThreshold(80);
     await lab.writeFile("host", file, `${NAME}=80\n`);
     const check = await lab.inToolbox(["portshim", "check"]);
-    assert.match(check.stdout, "may be bound until the host restarts.\nTo keep it:\n    portshim persist\n");
+    assert.match(check.stdout, "can be bound until the host reboots.\nTo make it permanent:\n    portshim persist\n");
     const run = await persist();
     assert.equal([run.status, await written()], [0, text(80)], run.stderr);
     await persist("--remove");
@@ -171,13 +173,13 @@ test("a file of the host's that would win is named, with its line", async () => 
   const again = await persist();
   const restarted = await thresholdAfterRestart();
   await lab.removeFile("host", "/etc/sysctl.d/99-admin.conf");
-  const warning = `portshim: /run/host/etc/sysctl.d/99-admin.conf:2 wins over ${FILE}, with "1000": after the host's next restart that would count. Take that line away to keep 80.\n`;
+  const warning = `portshim: /run/host/etc/sysctl.d/99-admin.conf:2 overrides ${FILE}: it sets "1000", which applies from the host's next reboot. Remove that line to keep 80.\n`;
   assert.ok(run.stderr.startsWith(warning), run.stderr);
   const end =
-    "Done: ports from 80 up may be bound, until the host restarts. To undo it:\n    portshim persist --remove\n";
+    "Done. Any user can now bind ports 80 and up, until the host reboots. To undo it:\n    portshim persist --remove\n";
   assert.ok(run.stderr.endsWith(end), run.stderr);
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)]);
-  assert.is(again.stderr, `${warning}portshim: Nothing to do: the host has ${FILE}.\n`);
+  assert.is(again.stderr, `${warning}portshim: Nothing to do: the host has ${FILE} already.\n`);
   assert.is(restarted, 1000);
 });
 
@@ -186,11 +188,11 @@ test("--remove takes it away, and puts the kernel's default back", async () => {
   const prompts = (await lab.prompts()).length;
   const run = await persist("--remove");
   assert.equal([run.status, await lab.threshold(), await written()], [0, 1024, ""], run.stderr);
+  assert.ok(run.stderr.startsWith(`portshim: Removing ${FILE} on the host, and setting ${NAME} to 1024\n`), run.stderr);
   assert.ok(
-    run.stderr.startsWith(`portshim: About to remove ${FILE} on the host, and to set ${NAME} to 1024.\n`),
+    run.stderr.endsWith(`portshim: Done. ${FILE} is gone, and any user can bind ports 1024 and up.\n`),
     run.stderr,
   );
-  assert.ok(run.stderr.endsWith(`portshim: Done: ${FILE} is gone, and ports from 1024 up may be bound.\n`), run.stderr);
   assert.equal((await lab.prompts()).slice(prompts), [REMOVE]);
   const again = await persist("--remove");
   assert.equal([again.status, again.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
@@ -213,7 +215,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
     for (const argv of [[], ["--remove"]]) {
       const run = await persist(...argv);
       assert.is(run.status, 69, run.stderr);
-      const sentence = `cannot be changed: ${FILE} is there already, and was not written by portshim\n`;
+      const sentence = `on the host: ${FILE} exists, and portshim did not write it\n`;
       assert.ok(run.stderr.includes(sentence), `${prepare}: ${run.stderr}`);
     }
     await lab.removeFile("host", FILE);
@@ -224,7 +226,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
   const applied = await persist();
   const again = await persist();
   assert.equal([applied.status, again.status, await lab.threshold(), await written()], [0, 0, 80, `${NAME}=80\n`]);
-  assert.match(again.stderr, "Nothing to do: ports from 80 up may be bound, also after a restart");
+  assert.match(again.stderr, "Nothing to do: any user can bind ports 80 and up, also after a reboot");
 });
 
 test("--remove takes no --start", async () => {
@@ -239,7 +241,7 @@ test("--remove takes no --start", async () => {
 test("on the host in a network namespace of its own: the reason", async () => {
   const run = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: onHost.env });
   assert.equal([run.status, await written()], [69, ""]);
-  assert.match(run.stderr, "cannot be changed: this is the host itself with its own network, for which");
+  assert.match(run.stderr, "on the host: this is the host itself with its own network, for which");
 });
 
 test("a folder of the host's that cannot be looked into is left alone", async () => {
@@ -248,7 +250,7 @@ test("a folder of the host's that cannot be looked into is left alone", async ()
   const hidden = await persist();
   await lab.asHost(["chmod", "755", "/etc/sysctl.d"]);
   assert.equal([hidden.status, await written()], [69, `${NAME}=90\n`]);
-  assert.match(hidden.stderr, "cannot be changed: the host's /etc/sysctl.d cannot be read from here\n");
+  assert.match(hidden.stderr, "on the host: cannot read the host's /etc/sysctl.d from here\n");
 });
 
 test("where the host's folder is a link, it is followed as the host does", async () => {
@@ -263,7 +265,7 @@ test("where the host's folder is a link, it is followed as the host does", async
   await lab.asHost(["sh", "-c", "rm /etc/sysctl.d && mv /etc/away /etc/sysctl.d && rm -r /opt/sysctl.d"]);
   assert.is(run.status, 0, run.stderr);
   assert.match(again.stderr, /^portshim: Nothing to do: /);
-  assert.match(removed.stderr, /Done: .* is gone/);
+  assert.match(removed.stderr, /Done\. .* is gone/);
 });
 
 test("a host without /etc/sysctl.d: nobody is asked, and what to do is said", async () => {
@@ -274,7 +276,7 @@ test("a host without /etc/sysctl.d: nobody is asked, and what to do is said", as
   assert.equal([run.status, removed.status, await lab.threshold()], [69, 0, 1024], run.stderr);
   assert.ok(
     run.stderr.endsWith(
-      `${FILE} cannot be changed: the host has no /etc/sysctl.d\nRun this on the host, then persist again:\n    sudo mkdir -m 755 /etc/sysctl.d\n`,
+      `${FILE} on the host: the host has no /etc/sysctl.d\nRun this on the host, then persist again:\n    sudo mkdir -m 755 /etc/sysctl.d\n`,
     ),
     run.stderr,
   );
@@ -292,7 +294,7 @@ test("a host without sysctl: what it keeps already cannot be set, and nothing is
   await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
   await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
   assert.equal([run.status, satisfied.status, (await lab.prompts()).length], [69, 0, before], run.stderr);
-  assert.ok(run.stderr.endsWith(`${FILE} cannot be changed: the host has no sysctl\n${BY_HAND}`), run.stderr);
+  assert.ok(run.stderr.endsWith(`${FILE} on the host: the host has no sysctl\n${BY_HAND}`), run.stderr);
   assert.match(satisfied.stderr, /^portshim: Nothing to do: /);
 });
 
@@ -341,14 +343,14 @@ test("--dry-run changes nothing, and prints what would be done", async () => {
   const before = (await lab.prompts()).length;
   const run = await persist("--dry-run");
   assert.equal([run.status, run.stderr], [0, ""]);
-  assert.ok(run.stdout.startsWith(`About to write this on the host, as ${FILE}:\n    # Written by portshim persist`));
+  assert.ok(run.stdout.startsWith(`Would write this on the host, as ${FILE}:\n    # Written by portshim persist`));
   assert.equal([await lab.threshold(), await written(), (await lab.prompts()).length], [1024, "", before]);
 });
 
 test("--quiet says only what is about to run as root", async () => {
   const run = await persist("--quiet");
   assert.is(run.status, 0);
-  assert.ok(run.stderr.startsWith("portshim: About to write this on the host"));
+  assert.ok(run.stderr.startsWith("portshim: Writing this on the host"));
   assert.not.match(run.stderr, /Done/);
 });
 
@@ -387,7 +389,7 @@ test("in a distrobox", async () => {
 test("--via=sudo, where it asks for no password", async () => {
   const refused = await persist("--via=sudo");
   assert.is(refused.status, 77);
-  assert.match(refused.stderr, `the host refused to set ${NAME}: sudo: `);
+  assert.match(refused.stderr, `permission denied by the host: sudo: `);
   await lab.writeFile("host", "/etc/sudoers.d/test", `${lab.user} ALL=(root) NOPASSWD: /bin/sh\n`, 0o440);
   await lab.asHost(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/etc/sysctl.d"]);
   const failed = await persist("--via=sudo");
@@ -407,7 +409,7 @@ test("--via=sudo, where it asks for no password", async () => {
   assert.is(none.status, 69);
   assert.match(none.stderr, "--via or PORTSHIM_VIA names none of write, pkexec, run0, sudo\n");
   const here = await persist("--via=write");
-  assert.match(here.stderr, "cannot be changed: we are not root on the host\n");
+  assert.match(here.stderr, "on the host: portshim does not run as root on the host\n");
 });
 
 test("on a host that has run0 and no pkexec", async () => {
@@ -431,17 +433,17 @@ test("elsewhere: the reason", async () => {
   assert.is(run.status, 69);
   assert.match(
     run.stderr,
-    `portshim: the host's ${FILE} cannot be changed: this is a rootless podman container; it works on the host itself, in a toolbox and in a distrobox\n`,
+    `portshim: cannot change ${FILE} on the host: this is a rootless podman container; persist works on the host itself, in a toolbox and in a distrobox\n`,
   );
   const unshared = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: { ...onHost.env, container: "x" } });
   assert.is(unshared.status, 69);
-  assert.match(unshared.stderr, "cannot be changed: this is a place that is neither a host nor a container");
+  assert.match(unshared.stderr, "on the host: this is a place that is neither a host nor a container");
 });
 
 test("no bus: the reason, and nothing is changed", async () => {
   const run = await lab.inToolbox(["portshim", "persist"], { env: { DBUS_SESSION_BUS_ADDRESS: "unix:path=/none" } });
   assert.is(run.status, 69);
-  assert.match(run.stderr, "cannot be changed: there is no session bus here;");
+  assert.match(run.stderr, "on the host: there is no session bus here;");
   assert.equal([await lab.threshold(), await written()], [1024, ""]);
 });
 
@@ -450,7 +452,7 @@ test("a policy's no: the sentence, what to do by hand, and nothing is changed", 
   const before = await listed();
   const run = await persist();
   assert.is(run.status, 77);
-  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy`);
+  assert.match(run.stderr, `portshim: permission denied by the host: wrong password, or polkit`);
   assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
   assert.equal([await lab.threshold(), await listed()], [1024, before]);
 });
@@ -569,14 +571,14 @@ test("a host that says yes and does nothing is not believed", async () => {
   const env = await throughBridge("cat");
   const run = await lab.inToolbox(["portshim", "persist"], { env });
   assert.is(run.status, 69);
-  halfDone(/^the host said yes$/, `there is no ${FILE}; ${NAME} is 1024, and will be 1024`, BY_HAND, run);
+  halfDone(/^the host reports success$/, `there is no ${FILE}; ${NAME} is 1024, and will be 1024`, BY_HAND, run);
 });
 
 test("a bus that dies before root was asked is not taken for a yes", async () => {
   const env = await throughBridge("exit 0");
   const run = await lab.inToolbox(["portshim", "persist"], { env });
   assert.is(run.status, 69);
-  assert.match(run.stderr, "the host could not be asked: bridge ended without an answer: the session bus went away\n");
+  assert.match(run.stderr, "cannot ask the host: bridge ended without an answer: the session bus went away\n");
   assert.ok(run.stderr.endsWith(BY_HAND), run.stderr);
   assert.not.match(run.stderr, /Now /);
 });

@@ -77,7 +77,7 @@ test("a wrong password", async () => {
   agent?.type("wrong");
   const run = await running.exited;
   assert.equal([run.status, run.stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(run.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password`);
+  assert.match(run.stderr, `portshim: permission denied by the host: wrong password, or polkit does not allow it`);
   assert.ok(run.stderr.includes(BY_HAND));
   assert.match(agent?.screen ?? "", "AUTHENTICATION FAILED");
 });
@@ -85,7 +85,7 @@ test("a wrong password", async () => {
 test("never answered: after --timeout the prompt is closed", async () => {
   const run = await (await asking("--timeout=3", ...STARTED)).exited;
   assert.equal([run.status, run.stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(run.stderr, "portshim: nobody answered the host's password prompt within 3 seconds\n");
+  assert.match(run.stderr, "portshim: nobody answered the password prompt within 3 seconds\n");
   assert.ok(run.stderr.includes(BY_HAND));
   await gone();
 });
@@ -195,7 +195,7 @@ test("the session bus dies while it is open", async () => {
 async function lost(running: Running): Promise<void> {
   const run = await running.exited;
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, /portshim: the host could not be asked: .*session bus/);
+  assert.match(run.stderr, /portshim: cannot ask the host: .*session bus/);
   assert.ok(run.stderr.includes(BY_HAND));
   await gone();
 }

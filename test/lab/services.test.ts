@@ -142,7 +142,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus: 
     assert.is(await answer(80), "1 /\n");
   });
   assert.equal(prompts, [ASKED]);
-  assert.match(await said("web"), "Done: ports from 80 up may be bound until the host restarts.");
+  assert.match(await said("web"), "Done. Any user can now bind ports 80 and up, until the host reboots.");
   await systemctl("user", "stop", "web");
 });
 
@@ -167,7 +167,7 @@ test("a user service on the host, the host's network, an ordinary user: pkexec",
   });
   assert.equal(prompts, [ASKED]);
   assert.is(body, `${await property("user", "server", "MainPID")} /\n`);
-  assert.match(await said("server"), "Done: ports from 80 up may be bound until this machine restarts.");
+  assert.match(await said("server"), "Done. Any user can now bind ports 80 and up, until this machine reboots.");
   await systemctl("user", "stop", "server");
 });
 

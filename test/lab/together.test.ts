@@ -9,7 +9,7 @@ const test = suite("servers that start together", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
-const REFUSED = `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong password (`;
+const REFUSED = `portshim: permission denied by the host: wrong password, or polkit does not allow it (`;
 
 let lab: Lab;
 let agent: Agent | undefined;

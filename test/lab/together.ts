@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import type { Lab, Running } from "./lab.js";
 
-const ANOTHERS = "portshim: permission was denied to another portshim, which asked the host just before\n";
+const ANOTHERS = "portshim: permission denied to another portshim, which asked the host just before\n";
 
 /** Takes the port from 80 up that it is told, and says so. */
 const BIND = `
@@ -95,7 +95,7 @@ export function assertBound(starts: readonly Start[]): void {
   });
   const [asker, ...more] = starts.filter(({ stderr }) => stderr !== "");
   assert.is(more.length, 0, more[0]?.stderr);
-  assert.match(asker?.stderr ?? "", "About to run as root on the host");
+  assert.match(asker?.stderr ?? "", "Running as root on the host");
 }
 
 /** Asserts that nobody got a port: one asked, and says why it was refused, and the others say so. */

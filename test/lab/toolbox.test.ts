@@ -45,10 +45,10 @@ test("portshim -- node server.js serves on port 80, after one prompt, with ports
   assert.equal((await lab.prompts()).slice(prompts), [`/usr/sbin/sysctl -w ${NAME}=80`]);
   assert.is(
     running.stderr,
-    `portshim: /etc/sysctl.d/80-web.conf:2 asks for ${NAME} = 80, but it was never applied here: it is 1024.
-portshim: About to run as root on the host (you may be asked for a password):
+    `portshim: /etc/sysctl.d/80-web.conf:2 sets ${NAME}=80, but it was never applied: the value is 1024
+portshim: Running as root on the host (you may be asked for your password):
     ${ROOT_COMMAND}
-portshim: Done: ports from 80 up may be bound until the host restarts. To keep it:
+portshim: Done. Any user can now bind ports 80 and up, until the host reboots. To make it permanent:
     portshim persist
 `,
   );
@@ -77,7 +77,7 @@ test("polkit answers NO: 77, said so, nothing changed; with --optional the comma
   await lab.polkit("NO");
   const refused = await portshim(STARTED);
   assert.equal([refused.status, refused.stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(refused.stderr, `portshim: the host refused to set ${NAME}: not authorized by policy, or a wrong`);
+  assert.match(refused.stderr, `portshim: permission denied by the host: wrong password, or polkit, or a wrong`);
   assert.match(refused.stderr, /\(Error executing command as another user: Not authorized.*\)\n/);
   const tried = `Tried through ${await spawnPath()}:\n    ${ROOT_COMMAND}\n${BY_HAND}`;
   assert.ok(refused.stderr.includes(tried));
@@ -93,7 +93,7 @@ test("with --quiet what runs as root is still said, and nothing else", async () 
   assert.equal([run.status, run.stdout], [0, "started\n"]);
   assert.is(
     run.stderr,
-    `portshim: About to run as root on the host (you may be asked for a password):\n    ${ROOT_COMMAND}\n`,
+    `portshim: Running as root on the host (you may be asked for your password):\n    ${ROOT_COMMAND}\n`,
   );
 });
 
@@ -121,7 +121,7 @@ test("no session bus", async () => {
   const env = { DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent/bus" };
   const run = await portshim(STARTED, { env });
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, "cannot be lowered from here: there is no session bus here; ");
+  assert.match(run.stderr, "from here: there is no session bus here; ");
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
@@ -137,7 +137,7 @@ test("a host without flatpak", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
   assert.match(
     run.stderr,
-    "cannot be lowered from here: the host has no flatpak, whose session helper would run commands for us; install flatpak on the host (flatpak-spawn answered: ",
+    "from here: the host has no flatpak, whose session helper runs commands for containers; install flatpak on the host (flatpak-spawn answered: ",
   );
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
@@ -150,7 +150,7 @@ test("no bridge program", async () => {
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
   assert.match(
     run.stderr,
-    "cannot be lowered from here: there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package flatpak-spawn on Fedora, ",
+    "from here: no flatpak-spawn or host-spawn here to reach the host; install one: package flatpak-spawn on Fedora, ",
   );
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
@@ -160,7 +160,7 @@ test("a host without pkexec and run0", async () => {
   const run = await withoutPkexec(lab, () => portshim(STARTED));
   await lab.asHost(["mv", "/usr/bin/run0.away", "/usr/bin/run0"]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, "cannot be lowered from here: the host has no pkexec and no run0\n");
+  assert.match(run.stderr, "from here: the host has no pkexec and no run0\n");
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 
@@ -173,11 +173,11 @@ test("a host that has run0 and no pkexec", async () => {
   const both = await portshim(["--dry-run", "--via=run0", ...STARTED]);
   assert.equal([run.status, run.stdout], [0, "started\n"], run.stderr);
   const command = `/usr/bin/run0 --background= /usr/sbin/sysctl -w ${NAME}=80`;
-  assert.match(run.stderr, `About to run as root on the host (you may be asked for a password):\n    ${command}\n`);
-  assert.match(run.stderr, "Done: ports from 80 up may be bound until the host restarts.");
+  assert.match(run.stderr, `Running as root on the host (you may be asked for your password):\n    ${command}\n`);
+  assert.match(run.stderr, "Done. Any user can now bind ports 80 and up, until the host reboots.");
   assert.match((await lab.prompts()).slice(prompts)[0] ?? "", RUN0_ASKS);
   assert.equal([refused.status, refused.stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(refused.stderr, "portshim: the host refused to set");
+  assert.match(refused.stderr, "portshim: permission denied by the host");
   assert.match(refused.stderr, `Tried through ${await spawnPath()}:\n    ${command}\n`);
   assert.match(both.stdout, `Would run as root:\n    ${command}\n`);
 });
@@ -189,7 +189,7 @@ test("a route that says yes and changes nothing has failed", async () => {
   const run = await portshim(STARTED);
   await lab.asHost(["mv", "/usr/sbin/sysctl.away", "/usr/sbin/sysctl"]);
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);
-  assert.match(run.stderr, `the host said yes, but nothing changed: ${NAME} is still 1024\n`);
+  assert.match(run.stderr, `the host reports success, but ${NAME} is still 1024\n`);
 });
 
 test("toolbox run hands portshim's statuses on, and adds no word of its own", async () => {

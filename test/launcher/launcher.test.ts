@@ -93,13 +93,13 @@ test("--verbose says what was found, even if nothing has to be done", () => {
 test("--dry-run changes and starts nothing", () => {
   const { status, stdout, stderr, threshold } = run([START, "--dry-run", ...STARTED]);
   assert.equal([status, stderr, threshold], [0, "", 1024]);
-  assert.match(stdout, /yes {2}write: [\s\S]*Would take the route write\.\n$/);
+  assert.match(stdout, /yes {2}write: [\s\S]*Would use the route write\.\n$/);
 });
 
 test("--dry-run if there is no way: 69", () => {
   const { status, stdout, threshold } = run([START, "--dry-run", "--via=write"], { ordinary: true });
   assert.equal([status, threshold], [69, 1024]);
-  assert.match(stdout, /No route can be taken\.\n[\s\S]*sudo sysctl -w/);
+  assert.match(stdout, /There is no way from here\.\n[\s\S]*sudo sysctl -w/);
 });
 
 test("--help and --version speak on stdout and end well", () => {
@@ -119,7 +119,7 @@ const MISUSE: readonly (readonly [argv: readonly string[], sentence: RegExp])[] 
   [["--", "-c", "x"], /must not start with a dash: "-c"/],
   [["--", "--"], /must not start with a dash: "--"/],
   [["--frob", ...STARTED], /unknown option "--frob"/],
-  [["frob", ...STARTED], /only options may stand before --, not "frob"/],
+  [["frob", ...STARTED], /only options can precede --, not "frob"/],
   [["--start"], /--start needs a value/],
   [["--start", ...STARTED], /--start needs a value/],
   [["--start=1025", ...STARTED], /--start must be an integer from 0 to 1024/],
@@ -192,7 +192,7 @@ test("control characters in a command's name are not printed", () => {
 });
 
 const noNode = (reason: string) =>
-  `portshim: Node.js 20 or later is needed here, and cannot be started: ${reason}
+  `portshim: cannot start Node.js 20 or later, which is needed here: ${reason}
 Install it, or lower the threshold from outside:
     sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80    (on the host, if its network is shared)
     podman run --sysctl net.ipv4.ip_unprivileged_port_start=80 …    (or docker, if not)
@@ -265,7 +265,7 @@ test("an old Node says so, with 69, and --optional starts the command", () => {
   const versions = '{ ...process.versions, node: "18.20.4" }';
   writeFileSync(patch, `Object.defineProperty(process, "versions", { value: ${versions} });\n`);
   const env = { PATH: pathWithNode(`#!/bin/sh\nexec ${node(26)} --require ${patch} "$@"\n`) };
-  const sentence = "portshim: Node.js 20 or later is needed here, and this is 18.20.4\n";
+  const sentence = "portshim: needs Node.js 20 or later, and this is 18.20.4\n";
   const { status, stdout, stderr, threshold } = run([START, ...STARTED], { env });
   assert.equal([status, stdout, stderr, threshold], [69, "", sentence, 1024]);
   const same = run([START, "--optional", ...STARTED], { env });
@@ -377,11 +377,11 @@ test("check: 0, 1 and 2, and nothing is started", () => {
   const check = (threshold: number, argv: string[], ordinary: boolean) => {
     const result = run(["check", START, ...argv], { threshold, ordinary });
     assert.equal([result.stderr, result.threshold], ["", threshold]);
-    return [result.status, /Nothing has|would take the route|No route can/.exec(result.stdout)?.[0]];
+    return [result.status, /Nothing to|would use the route|There is no way/.exec(result.stdout)?.[0]];
   };
-  assert.equal(check(80, [], false), [0, "Nothing has"]);
-  assert.equal(check(1024, [], false), [1, "would take the route"]);
-  assert.equal(check(1024, ["--via=write"], true), [2, "No route can"]);
+  assert.equal(check(80, [], false), [0, "Nothing to"]);
+  assert.equal(check(1024, [], false), [1, "would use the route"]);
+  assert.equal(check(1024, ["--via=write"], true), [2, "There is no way"]);
 });
 
 test("check and persist: wrong options, and their help", () => {
@@ -408,7 +408,7 @@ test("what was asked for and could not be written is a failure; a reader that ha
   for (const argv of ["check --start=80 --json", "--help", "--dry-run --start=80"]) {
     const full = inShell(`"$0" ${argv} >/dev/full`);
     assert.is(full.status, 69, argv);
-    assert.match(full.stderr, /^portshim: the output could not be written: ENOSPC: no space left on device, write\n$/);
+    assert.match(full.stderr, /^portshim: cannot write the output: ENOSPC: no space left on device, write\n$/);
   }
   const closed = inShell('exec 3>&1; { "$0" check --start=80; echo "$?" >&3; } | true');
   assert.equal([closed.stdout, closed.stderr], ["0\n", ""]);
@@ -461,7 +461,7 @@ test("a capability of Node's file is Node's: the server cannot bind, and that is
   assert.equal([bound.status, bound.stdout], [0, "bound\n"], "that Node can bind");
   const { status, stdout, stderr } = run([START, "--via=capability", ...STARTED], situation);
   assert.equal([status, stdout], [69, ""]);
-  assert.match(stderr, /cannot be lowered from here/);
+  assert.match(stderr, /cannot lower \S+ from here/);
 });
 
 test("a capability of the launcher's file ends with exec, and is no reason to refuse to run", () => {
@@ -479,7 +479,7 @@ test("a capability of the launcher's file ends with exec, and is no reason to re
   assert.equal([status, stdout, stderr], [0, "CapEff:\t0000000000000000\n", ""]);
   const refused = start(1024, "--via=capability", ...STARTED);
   assert.equal([refused.status, refused.stdout], [69, ""]);
-  assert.match(refused.stderr, /cannot be lowered from here/);
+  assert.match(refused.stderr, /cannot lower \S+ from here/);
 });
 
 test.run();

@@ -191,13 +191,13 @@ test("the logger gets the messages and how loud they are", () => {
   assert.is(facts[0], "detail");
   assert.match(facts[1], /\nthreshold: 1024, wanted: 80 \(This server\)\n/);
   assert.equal(
-    others.map(([level, message]: string[]) => [level, message?.split("\n")[0]?.replace(/ until .*/, "")]),
+    others.map(([level, message]: string[]) => [level, message?.split("\n")[0]?.replace(/, until .*/, "")]),
     [
       [
         "info",
-        "This server asks for ports from 80 up, but here ordinary users may bind only those from 1024 up (net.ipv4.ip_unprivileged_port_start).",
+        "This server asks for ports 80 and up, but those below 1024 need privileges here (net.ipv4.ip_unprivileged_port_start)",
       ],
-      ["info", "Done: ports from 80 up may be bound"],
+      ["info", "Done. Any user can now bind ports 80 and up"],
     ],
   );
 });

@@ -11,7 +11,7 @@ test("port 80 refused, then served through portshim, then once more without a wo
   assert.equal([status, stderr], [0, ""]);
   assert.match(
     stdout,
-    /\$ node server\.js\nbind\(\) to 0\.0\.0\.0:80 failed \(13: Permission denied\)\n[\s\S]*80-web\.conf:1 asks for/,
+    /\$ node server\.js\nbind\(\) to 0\.0\.0\.0:80 failed \(13: Permission denied\)\n[\s\S]*80-web\.conf:1 sets/,
   );
   const [, pid] = /serving on 80, pid (\d+)\n/.exec(stdout) ?? [];
   assert.match(stdout, `\nGET http://127.0.0.1/hello\n${pid} /hello\n`);

@@ -37,19 +37,19 @@ for (const [name, script, code, sentence] of [
     "no agent",
     `${CHATTER} echo ${START} Interactive authentication required. >&2; exit 1`,
     "refused",
-    /: no password prompt could be opened, because no polkit agent runs in this session \(.*required\.\)$/,
+    /: nobody can be asked for a password, as no polkit agent is running in this session \(.*required\.\)$/,
   ],
   [
     "a wrong password, or a policy's no",
     `${CHATTER} echo ${START} Access denied >&2; exit 1`,
     "refused",
-    /: not authorized by policy, or a wrong password \(.*Access denied\)$/,
+    /: wrong password, or polkit does not allow it \(.*Access denied\)$/,
   ],
   [
     "nobody answers",
     `echo ${START} Connection timed out >&2; exit 1`,
     "refused",
-    /: nobody answered the password prompt in the time that systemd gives \(.*Connection timed out\)$/,
+    /: nobody answered the password prompt in the time that systemd allows \(.*Connection timed out\)$/,
   ],
   ["a bus that dies", "exit 1", "bridge-failed", /the session bus went away$/],
 ] as const) {

@@ -15,26 +15,26 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "a toolbox asks the host",
     inToolbox(),
     ["pkexec"],
-    { write: /may not write/, capability: /may not bind/, nsenter: /own network/, pkexec: /through flatpak-spawn/ },
+    { write: /cannot write/, capability: /cannot bind/, nsenter: /own network/, pkexec: /through flatpak-spawn/ },
   ],
   [
     "who may write does",
     inToolbox({ writable: true, host: undefined }),
     ["write"],
-    { write: /may write/, pkexec: /no need/ },
+    { write: /can write/, pkexec: /no need/ },
   ],
-  ["who may bind does", inPodman({ mayBind: true, host: undefined }), ["capability"], { capability: /as we are/ }],
+  ["who may bind does", inPodman({ mayBind: true, host: undefined }), ["capability"], { capability: /as it is/ }],
   [
     "no bridge",
     inToolbox({ bridge: undefined, host: undefined }),
     [],
-    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked; install one: package / },
+    { pkexec: /^no flatpak-spawn or host-spawn here to reach the host; install one: package / },
   ],
   [
     "no bridge in a container, where one would not help",
     inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
     [],
-    { pkexec: /^there is no flatpak-spawn or host-spawn here, so the host cannot be asked$/ },
+    { pkexec: /^no flatpak-spawn or host-spawn here to reach the host$/ },
   ],
   [
     "a host that does not answer",
@@ -46,7 +46,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "a network of its own: no password, and the host's value is left alone",
     inPodman({ network: "own" }),
     ["nsenter"],
-    { nsenter: /owns its network/, pkexec: /the host's value is not ours/ },
+    { nsenter: /owns its network/, pkexec: /the host's value does not apply here/ },
   ],
   [
     "a network of its own, and a host without podman",
@@ -64,7 +64,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "a network nobody knows: no guess",
     inPodman({ network: "unknown" }),
     [],
-    { nsenter: /own network/, pkexec: /not known/ },
+    { nsenter: /own network/, pkexec: /unknown/ },
   ],
   [
     "a host without pkexec and run0",
@@ -82,19 +82,19 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "a host with both makes one prompt",
     inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) }),
     ["pkexec"],
-    { run0: /only where the host has no pkexec, or --via names it/ },
+    { run0: /only if the host has no pkexec, or with --via=run0/ },
   ],
   [
     "a host where polkit does not run: whatever would ask it",
     inToolbox({ host: { ...has({ sysctl: SYSCTL, pkexec: PKEXEC }), polkit: false } }),
     [],
-    { pkexec: /^polkit does not run on the host$/, run0: /^polkit does not run on the host$/ },
+    { pkexec: /^polkit is not running on the host$/, run0: /^polkit is not running on the host$/ },
   ],
   [
     "the same, with run0 alone",
     inToolbox({ host: { ...has({ sysctl: SYSCTL, run0: RUN0 }), polkit: false } }),
     [],
-    { run0: /^polkit does not run on the host$/ },
+    { run0: /^polkit is not running on the host$/ },
   ],
   [
     "a host without sysctl",
@@ -152,7 +152,7 @@ test("what runs as root is a constant and a checked integer", () => {
     ["/usr/bin/sudo", "-n", ...sysctl],
   ]);
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
-    assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /is no number/);
+    assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /invalid number/);
   }
 });
 
@@ -177,13 +177,13 @@ test("the plan as a person reads it", () => {
     `place: a toolbox (/run/.toolboxenv)
 threshold: 1024, wanted: 80 (/etc/sysctl.d/80-web.conf:1)
 bridge: /usr/bin/flatpak-spawn, network namespace: hosts
-/etc/sysctl.d/80-web.conf:1 asks for net.ipv4.ip_unprivileged_port_start = 80, but it was never applied here: it is 1024.
-no   write: we may not write /proc/sys/net/ipv4/ip_unprivileged_port_start
-no   capability: we may not bind the port as we are
+/etc/sysctl.d/80-web.conf:1 sets net.ipv4.ip_unprivileged_port_start=80, but it was never applied: the value is 1024
+no   write: cannot write /proc/sys/net/ipv4/ip_unprivileged_port_start
+no   capability: the server cannot bind the port as it is
 no   nsenter: only for a container with its own network
 yes  pkexec: the host can be asked through flatpak-spawn
 no   run0: the host has no run0
-no   sudo: only where --via=sudo names it
+no   sudo: only with --via=sudo
 Would run as root:
     /usr/bin/pkexec /usr/sbin/sysctl -w net.ipv4.ip_unprivileged_port_start=80`,
   );
@@ -191,11 +191,11 @@ Would run as root:
 
 test("the plan where nothing has to be done, and where nothing can be", () => {
   const satisfied = inToolbox({ threshold: 80 });
-  assert.match(report.dryRun(satisfied, plan(satisfied)), /\nNothing has to be done\.$/);
+  assert.match(report.dryRun(satisfied, plan(satisfied)), /\nNothing to do\.$/);
   const stuck = inToolbox({ bridge: undefined, host: undefined, network: "unknown" });
   assert.match(
     report.dryRun(stuck, plan(stuck)),
-    /\nNo route can be taken\.\nRun this on the host, then start again:\n {4}sudo sysctl -w net\.ipv4\.ip_unprivileged_port_start=80$/,
+    /\nThere is no way from here\.\nRun this on the host, then start again:\n {4}sudo sysctl -w net\.ipv4\.ip_unprivileged_port_start=80$/,
   );
 });
 

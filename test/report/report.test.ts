@@ -11,23 +11,23 @@ const NAME = "net.ipv4.ip_unprivileged_port_start";
 test("who asked: a file, an option, nobody", () => {
   assert.is(
     report.request(inToolbox()),
-    `/etc/sysctl.d/80-web.conf:1 asks for ${NAME} = 80, but it was never applied here: it is 1024.`,
+    `/etc/sysctl.d/80-web.conf:1 sets ${NAME}=80, but it was never applied: the value is 1024`,
   );
-  const rest = `but here ordinary users may bind only those from 1024 up (${NAME}).`;
+  const rest = `but those below 1024 need privileges here (${NAME})`;
   assert.is(
     report.request(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
-    `--start asks for ports from 443 up, ${rest}`,
+    `--start asks for ports 443 and up, ${rest}`,
   );
   assert.is(
     report.request(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
-    `Nothing asks for another port, so 80 counts, ${rest}`,
+    `port 80 needs privileges here (${NAME} is 1024)`,
   );
 });
 
 test("a value that the kernel would refuse is named with file and line", () => {
   const refused = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
   assert.equal(report.refused(inToolbox({ declaredHere: { declared: undefined, refused } })), [
-    `/etc/sysctl.d/ .conf:4 asks for ${NAME} = "http", which the kernel would refuse; it counts as not asked for.`,
+    `/etc/sysctl.d/ .conf:4 sets ${NAME} to "http", which is invalid: ignored`,
   ]);
 });
 
@@ -35,26 +35,26 @@ test("what is about to run as root, on the host and here", () => {
   const command = ["/usr/bin/pkexec", "/usr/sbin/sysctl"];
   assert.is(
     report.aboutToRun(command, inToolbox()),
-    "About to run as root on the host (you may be asked for a password):\n    /usr/bin/pkexec /usr/sbin/sysctl",
+    "Running as root on the host (you may be asked for your password):\n    /usr/bin/pkexec /usr/sbin/sysctl",
   );
   assert.match(report.aboutToRun(command, onHost()), /as root on this machine/);
 });
 
 test("that it worked, until when, and how to keep it", () => {
-  const done = "Done: ports from 80 up may be bound until";
+  const done = "Done. Any user can now bind ports 80 and up, until";
   const nothing = { declared: undefined, refused: [] };
-  assert.is(report.success(inToolbox()), `${done} the host restarts. To keep it:\n    portshim persist`);
+  assert.is(report.success(inToolbox()), `${done} the host reboots. To make it permanent:\n    portshim persist`);
   assert.is(
     report.success(onHost({ declaredHere: nothing })),
-    `${done} this machine restarts. To keep it:\n    portshim persist`,
+    `${done} this machine reboots. To make it permanent:\n    portshim persist`,
   );
   assert.is(
     report.success(onHost()),
-    "Done: ports from 80 up may be bound, also after a restart (/etc/sysctl.d/80-web.conf:1).",
+    "Done. Any user can now bind ports 80 and up, also after a reboot (/etc/sysctl.d/80-web.conf:1).",
   );
   assert.is(
     report.success(inPodman({ network: "own" })),
-    `${done} this container stops. To keep it:\n    podman run --sysctl ${NAME}=80 …`,
+    `${done} this container stops. To make it permanent:\n    podman run --sysctl ${NAME}=80 …`,
   );
 });
 

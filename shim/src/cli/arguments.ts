@@ -36,7 +36,7 @@ const TABLE: readonly Option[] = [
     flag: "--start",
     variable: "PORTSHIM_START",
     value: "N",
-    help: "first port the server needs, 0-1024 (default: what sysctl.d asks for, else 80)",
+    help: "first port the server needs, 0-1024 (default: what sysctl.d sets, else 80)",
     set: (options, value) => {
       options.start = ACCEPTED.start(decimal(value));
     },
@@ -54,7 +54,7 @@ const TABLE: readonly Option[] = [
     flag: "--user",
     variable: "PORTSHIM_USER",
     value: "USER[:GROUP]",
-    help: "started as root: become this user, keeping no other capability than the port's",
+    help: "if started as root: become this user, with no capability but the port's",
     of: ["start", "check"],
     set: (options, value) => {
       if (value === "") throw new Error("a user's name or number");
@@ -64,7 +64,7 @@ const TABLE: readonly Option[] = [
   {
     flag: "--optional",
     variable: "PORTSHIM_OPTIONAL",
-    help: "if it fails, warn and start the server all the same",
+    help: "if it fails, warn and start the command anyway",
     of: ["start"],
     // The launcher does that.
     set: () => {},
@@ -91,7 +91,7 @@ const TABLE: readonly Option[] = [
   {
     flag: "--quiet",
     variable: "PORTSHIM_QUIET",
-    help: "say only what is about to run as root, and failures",
+    help: "say only what runs as root, and failures",
     of: ["start", "persist"],
     set: (options) => {
       options.quiet = true;
@@ -108,7 +108,7 @@ const TABLE: readonly Option[] = [
   },
   {
     flag: "--json",
-    help: "print it for programs",
+    help: "print JSON",
     of: ["check"],
     set: (options) => {
       options.json = true;
@@ -116,7 +116,7 @@ const TABLE: readonly Option[] = [
   },
   {
     flag: "--bind",
-    help: "bind the wanted ports for a moment, and say who holds those that fail",
+    help: "bind the wanted ports for a moment, and say who uses those that fail",
     of: ["check"],
     set: (options) => {
       options.bind = true;
@@ -124,7 +124,7 @@ const TABLE: readonly Option[] = [
   },
   {
     flag: "--remove",
-    help: "take the file away, and put back what the rest of the host's configuration says",
+    help: "remove the file, and restore what the host's other files set",
     of: ["persist"],
     set: (options) => {
       options.remove = true;
@@ -220,9 +220,9 @@ function unknown(word: string, rest: readonly string[], end: number, purpose: Pu
     return new PortshimError("bad-usage", `unknown option ${shown(word)}; see ${called} --help`);
   }
   if (purpose !== "start") return new PortshimError("bad-usage", `${purpose} takes options only, not ${shown(word)}`);
-  if (end >= 0) return new PortshimError("bad-usage", `only options may stand before --, not ${shown(word)}`);
+  if (end >= 0) return new PortshimError("bad-usage", `only options can precede --, not ${shown(word)}`);
   if (COMMAND_NAMES.some((name) => name === word)) {
-    return new PortshimError("bad-usage", `${word} comes first, and its options behind it: portshim ${word} [options]`);
+    return new PortshimError("bad-usage", `${word} comes first, then its options: portshim ${word} [options]`);
   }
   const own = rest.length === 1 ? ` (portshim's own commands are ${COMMAND_NAMES.join(" and ")})` : "";
   return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}${own}`);

@@ -9,9 +9,8 @@ import { STATUS } from "./status.js";
 
 /** `portshim check`: what portshim sees and would do. */
 export const check: Command = {
-  about: "Says what portshim sees here and what it would do, and changes nothing.",
-  statuses:
-    "0: nothing has to be done; 1: something, and there is a way; 2: there is none from here; 64: wrong options.",
+  about: "Shows what portshim sees here and what it would do. Changes nothing.",
+  statuses: "0: nothing to do; 1: something to do, and a way; 2: no way from here; 64: wrong options.",
   run,
 };
 
@@ -50,15 +49,15 @@ export function paletteFor(isTerminal: boolean, env: NodeJS.ProcessEnv): Palette
 
 const NETWORKS: Record<Findings["network"], string> = {
   hosts: "the host's",
-  own: "its own; the host's threshold does not count here",
-  unknown: "not known whether it is the host's",
+  own: "its own: the host's threshold does not apply",
+  unknown: "unknown: perhaps the host's",
 };
 
-/** Completes "ports may be bound". */
+/** Completes "ports can be bound". */
 const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
-  restart: "until the host restarts",
+  restart: "until the host reboots",
   container: "until this container stops",
-  namespace: "as long as this network namespace is there, or until the host restarts",
+  namespace: "as long as this network namespace exists, and not after a reboot of the host",
   server: "by the server that portshim starts here",
 };
 
@@ -74,17 +73,14 @@ export function describe(findings: Findings, { good, bad, quiet }: Palette): str
     row("host", hostLine(bridge, hostProblem)),
     row("threshold", thresholdLine(threshold)),
     ...(bridge?.path === null || threshold === null ? [] : [row("on the host", hostThresholdLine(findings))]),
-    row(
-      "wanted",
-      `${wanted.value}, ${wanted.by ? `asked for by ${printable(wanted.by)}` : "because nothing asks for another"}`,
-    ),
+    row("wanted", `${wanted.value}, ${wanted.by ? `asked for by ${printable(wanted.by)}` : "the default"}`),
     ...requests
       .filter(({ file, line }) => `${file}:${line}` !== wanted.by)
       .map(({ file, line, text, value }) =>
         row(
           "",
           quiet(
-            `${printable(file)}:${line} ${value === null ? `asks for "${printable(text)}", which the kernel would refuse` : `asks for ${value}`}`,
+            `${printable(file)}:${line} ${value === null ? `sets "${printable(text)}", which is invalid` : `sets ${value}`}`,
           ),
         ),
       ),
@@ -100,10 +96,7 @@ export function describe(findings: Findings, { good, bad, quiet }: Palette): str
     );
   }
   if (firewall) {
-    lines.push(
-      "",
-      `The host runs ${firewall.name}, which may keep others out whatever the threshold. If so, on the host:`,
-    );
+    lines.push("", `The host runs ${firewall.name}. If it keeps others out, run this on the host:`);
     lines.push(`    ${firewall.remedy}`);
   }
   return `${lines.join("\n")}\n`;
@@ -117,40 +110,40 @@ function hostLine(bridge: Findings["bridge"], problem: string | null): string {
 
 function thresholdLine(threshold: number | null): string {
   if (threshold === null) return `this kernel has no ${NAME}`;
-  if (threshold === 0) return "0: ordinary users may bind every port";
+  if (threshold === 0) return "0: any user can bind any port";
   const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
-  return `${threshold}${usual}: ordinary users may bind ports from ${threshold} up`;
+  return `${threshold}${usual}: any user can bind ports ${threshold} and up`;
 }
 
 function hostThresholdLine({ network, hostThreshold }: Findings): string {
-  const publishing = "counts for publishing ports (-p) without root";
+  const publishing = "decides which ports can be published (-p) without root";
   if (network === "hosts") return `the same value, which also ${publishing}`;
-  return `${hostThreshold ?? "not known"}: ${publishing}, while the one here counts for binding them`;
+  return `${hostThreshold ?? "unknown"}: ${publishing}; the one here decides which can be bound`;
 }
 
 function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Findings): string[] {
   if (verdict === "impossible" || lasts === "none")
-    return ["No route can be taken from here.", ...(remedy ?? "").split("\n")];
-  const lasting = lasts === "kept" ? `also after a restart (${keptBy})` : LASTING[lasts];
-  const keeping = keep === null ? [] : ["To keep it:", `    ${keep}`];
+    return ["There is no way from here.", ...(remedy ?? "").split("\n")];
+  const lasting = lasts === "kept" ? `also after a reboot (${keptBy})` : LASTING[lasts];
+  const keeping = keep === null ? [] : ["To make it permanent:", `    ${keep}`];
   if (verdict === "nothing-to-do") {
-    return [`Nothing has to be done: ports from ${wanted.value} up may be bound ${lasting}.`, ...keeping];
+    return [`Nothing to do: ports ${wanted.value} and up can be bound ${lasting}.`, ...keeping];
   }
   const { route = "", command = null } = next ?? {};
   return [
-    `portshim -- COMMAND would ${command ? "run this as root on the host:" : `take the route ${route}.`}`,
+    `portshim -- COMMAND would ${command ? "run this as root on the host:" : `use the route ${route}.`}`,
     ...(command ? [`    ${commandLine(command)}`] : []),
-    `Then ports from ${wanted.value} up may be bound ${lasting}.`,
+    `Then ports ${wanted.value} and up can be bound ${lasting}.`,
     ...keeping,
   ];
 }
 
 function portLine({ error, holders }: NonNullable<Findings["ports"]>[number]): string {
-  if (error === null) return "may be bound";
+  if (error === null) return "can be bound";
   const names = holders?.map(({ name, pid }) => `${name} (process ${pid})`);
   const use = names && `is in use by ${names.join(" and ") || "a process that cannot be seen from here"}`;
   // bind(2)
   if (error === "EADDRINUSE") return use ?? "is in use";
-  const said = error === "EACCES" ? "may not be bound: permission denied" : `cannot be bound: ${error}`;
+  const said = error === "EACCES" ? "cannot be bound: permission denied" : `cannot be bound: ${error}`;
   return use ? `${said}; and it ${use}` : said;
 }

@@ -13,12 +13,12 @@ export interface Entry {
 export const COMMANDS: readonly Entry[] = [
   {
     name: "check",
-    what: "say what portshim sees and would do, and change nothing",
+    what: "show what portshim sees and would do, and change nothing",
     load: () => (require("./check.js") as typeof import("./check.js")).check,
   },
   {
     name: "persist",
-    what: "have the host keep the threshold over its restarts, or no longer (--remove)",
+    what: "have the host keep the threshold over reboots, or no longer (--remove)",
     load: () => (require("./persist.js") as typeof import("./persist.js")).persist,
   },
 ];

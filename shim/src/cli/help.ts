@@ -11,13 +11,13 @@ export function help(commands: readonly Entry[], routes: readonly Entry[]): stri
   return `Usage: portshim [options] -- command [argument…]
        portshim COMMAND [options]
 
-Makes sure that ports from 80 up may be bound by an ordinary user (or from the port that sysctl.d asks for), asking the
-host where it has to, then becomes the command.
+Makes sure that the command can bind ports 80 and up (or from the port that sysctl.d sets), asking the host if it must,
+then becomes the command.
 
 Options:
 ${optionRows("start")}
 
-Commands (portshim COMMAND --help tells their options):
+Commands (see portshim COMMAND --help):
 ${rows(commands)}
 
 Routes:

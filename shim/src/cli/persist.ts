@@ -20,10 +20,10 @@ import { STATUS } from "./status.js";
 
 /** `portshim persist`: the host keeps the threshold over its restarts. */
 export const persist: Command = {
-  about: `Writes /${DROP_IN} on the host, and sets the threshold now: one password prompt, and none ever after.
+  about: `Writes /${DROP_IN} on the host and sets the threshold now: one password prompt, and never another.
 Works on the host itself, in a toolbox and in a distrobox.`,
   statuses:
-    "0: done, or nothing had to be done; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
+    "0: done, or nothing to do; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
   run,
 };
 
@@ -55,7 +55,7 @@ const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
 // Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
 const REMOVE_AND_SET = `rm -f ${FILE} || exit; sysctl -p -`;
 
-const FOREIGN = `${FILE} is there already, and was not written by portshim`;
+const FOREIGN = `${FILE} exists, and portshim did not write it`;
 
 /** What is so on the host. */
 interface State {
@@ -67,7 +67,9 @@ interface State {
 const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
-    isLocal(bridge) && process.getuid?.() === 0 ? yes("we are root here") : no("we are not root on the host"),
+    isLocal(bridge) && process.getuid?.() === 0
+      ? yes("portshim runs as root here")
+      : no("portshim does not run as root on the host"),
   // After a plain su, PATH is that of whoever called it.
   command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
@@ -78,7 +80,7 @@ const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 async function run(call: Call): Promise<number> {
   const { options, env, canBind, log, signal, print } = call;
   if (options.remove && options.startBy === "--start") {
-    throw new PortshimError("bad-usage", "--remove puts back what the host's files say, and takes no --start");
+    throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
   const facts = await gather({
     start: options.start,
@@ -107,15 +109,14 @@ async function run(call: Call): Promise<number> {
   if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
   const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
   const ways = choose(facts, work, options, remedy);
-  const shown = (way: Elevation) =>
-    `${aboutTo(work, facts)}\n${report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody)}`;
   if (options.dryRun) {
-    print(`${shown(ways[0])}\n`);
+    print(`${would(work, facts)}\n${report.wouldRun(ways[0].command(facts, work.argv()))}\n`);
     return STATUS.ok;
   }
   let last: PortshimError | undefined;
   for (const way of ways) {
-    log("notice", shown(way));
+    const command = report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody);
+    log("notice", `${aboutTo(work, facts)}\n${command}`);
     try {
       await carryOut(way, work, facts, options.timeout * 1000, call);
       log("info", done(work, winner === undefined));
@@ -143,15 +144,15 @@ function noFolder(): PortshimError {
 export function hindrance(facts: Facts): string | undefined {
   const { place, network, threshold, afterRestart } = facts;
   if (place.hostRoot === undefined)
-    return `this is ${place.what}; it works on the host itself, in a toolbox and in a distrobox`;
+    return `this is ${place.what}; persist works on the host itself, in a toolbox and in a distrobox`;
   if (network === "own" || isApart(place))
-    return `this is ${place.what} with its own network, for which the host's value does not count`;
+    return `this is ${place.what} with its own network: the host's value does not apply here`;
   if (network === "unknown") {
     const { usable, reason } = reach(facts);
-    return usable ? "it is not known whether the network here is the host's" : reason;
+    return usable ? "unknown whether the network here is the host's" : reason;
   }
   if (threshold === undefined) return `this kernel has no ${NAME}`;
-  return afterRestart && isReadable(place.hostRoot) ? undefined : `the host's /${FOLDER} cannot be read from here`;
+  return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
 /** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
@@ -239,8 +240,8 @@ function isIn(root: string, work: Work): boolean {
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
   if (remove) return `Nothing to do: the host has no /${DROP_IN}.`;
   const kept = keeper(facts);
-  if (winner || !kept) return `Nothing to do: the host has /${DROP_IN}.`;
-  return `Nothing to do: ports from ${facts.wanted.value} up may be bound, also after a restart (${keptBy(kept)}).`;
+  if (winner || !kept) return `Nothing to do: the host has /${DROP_IN} already.`;
+  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${keptBy(kept)}).`;
 }
 
 /** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
@@ -252,7 +253,7 @@ function stronger({ wanted }: Facts, root: string): Assignment | undefined {
 }
 
 function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
-  return `${printable(file)}:${line} wins over /${DROP_IN}, with "${printable(text)}": after the host's next restart that would count. Take that line away to keep ${wanted.value}.`;
+  return `${printable(file)}:${line} overrides /${DROP_IN}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
@@ -285,7 +286,7 @@ async function carryOut(
   try {
     const ending = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
     const saidYes = ending.status === 0 && ending.stderr === "";
-    failure = new PortshimError("persist-failed", saidYes ? "the host said yes" : answerOf(ending));
+    failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(ending));
   } catch (error) {
     if (!(error instanceof PortshimError)) throw error;
     failure = error;
@@ -335,17 +336,33 @@ function nextStep(work: Work, before: State, after: State): string {
   return "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove";
 }
 
-function aboutTo({ kind, text, value }: Work, facts: Facts): string {
-  if (kind === "remove") return `About to remove /${DROP_IN} on the host, and to set ${NAME} to ${value}.`;
+function aboutTo(work: Work, facts: Facts): string {
+  const { kind, value } = work;
+  if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${NAME} to ${value}`;
+  if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
+  return `Writing this on the host, as /${DROP_IN}:\n${indented(work)}`;
+}
+
+/** The same for --dry-run. */
+function would(work: Work, facts: Facts): string {
+  const { kind, value } = work;
+  if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${NAME} to ${value}`;
+  if (kind === "apply") return neverApplied(facts);
+  return `Would write this on the host, as /${DROP_IN}:\n${indented(work)}`;
+}
+
+function neverApplied(facts: Facts): string {
   const kept = keeper(facts);
-  if (kind === "apply" && kept)
-    return `${keptBy(kept)} keeps it on the host, but it was never applied: about to set it now.`;
-  return `About to write this on the host, as /${DROP_IN}:\n${(text ?? "").trimEnd().replace(/^/gm, "    ")}`;
+  return `${kept ? keptBy(kept) : "a file"} keeps it on the host, but it was never applied`;
+}
+
+function indented({ text = "" }: Work): string {
+  return text.trimEnd().replace(/^/gm, "    ");
 }
 
 function done({ kind, value }: Work, isKept: boolean): string {
-  if (kind === "remove") return `Done: /${DROP_IN} is gone, and ports from ${value} up may be bound.`;
-  const until = isKept ? "also after a restart" : "until the host restarts";
+  if (kind === "remove") return `Done. /${DROP_IN} is gone, and any user can bind ports ${value} and up.`;
+  const until = isKept ? "also after a reboot" : "until the host reboots";
   const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
-  return `Done: ports from ${value} up may be bound, ${until}.${undo}`;
+  return `Done. Any user can now bind ports ${value} and up, ${until}.${undo}`;
 }

@@ -132,7 +132,7 @@ const PLACES: readonly Kind[] = [
   },
   {
     name: "unknown",
-    what: "a place that is neither a host nor a container known to portshim",
+    what: "neither a host nor a container that portshim knows",
     isHost: "maybe",
     sharesNetwork: false,
     byUsersPodman: true,

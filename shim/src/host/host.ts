@@ -104,11 +104,11 @@ interface Trouble {
 const BUS_TROUBLE: readonly Trouble[] = [
   {
     answer: /ServiceUnknown|not provided by any \.service|not activatable/i,
-    problem: "the host has no flatpak, whose session helper would run commands for us; install flatpak on the host",
+    problem: "the host has no flatpak, whose session helper runs commands for containers; install flatpak on the host",
   },
   {
     answer: /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
-    problem: "the session bus refuses us",
+    problem: "the session bus denies access",
     container: "; start the container with --security-opt label=disable",
     entered: "; start as the user it belongs to",
   },

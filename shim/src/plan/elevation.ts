@@ -72,7 +72,7 @@ export const run0: Elevation = {
     const may = throughPolkit(facts);
     if (!may.usable) return may;
     if (lacks(facts, "run0")) return lacks(facts, "pkexec", "run0") as Verdict;
-    return isNamed || lacks(facts, "pkexec") ? may : no("only where the host has no pkexec, or --via names it");
+    return isNamed || lacks(facts, "pkexec") ? may : no("only if the host has no pkexec, or with --via=run0");
   },
   // It would colour a terminal's background.
   command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
@@ -90,7 +90,7 @@ export const sudo: Elevation = {
   onlyNamed: true,
   verdict(facts) {
     const may = onHostsValue(facts);
-    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may let us without a password")) : may;
+    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may need no password")) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   run(facts, job) {
@@ -102,11 +102,11 @@ export const sudo: Elevation = {
 /** Whether the host answers. */
 export function reach({ bridge, host, place }: Facts): Verdict {
   if (!bridge) {
-    const reason = `there is no ${BRIDGE_NAMES.join(" or ")} here, so the host cannot be asked`;
+    const reason = `no ${BRIDGE_NAMES.join(" or ")} here to reach the host`;
     // Elsewhere it would not help without the session bus.
     return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
   }
-  if (!host) return no("there was no need to ask the host");
+  if (!host) return no("the host was not asked, as there was no need");
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
@@ -114,8 +114,9 @@ export function reach({ bridge, host, place }: Facts): Verdict {
 function onHostsValue(facts: Facts): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
-  if (facts.network === "own") return no(`${facts.place.what} with its own network: the host's value is not ours`);
-  if (facts.network === "unknown") return no("it is not known whether the network here is the host's");
+  if (facts.network === "own")
+    return no(`${facts.place.what} with its own network: the host's value does not apply here`);
+  if (facts.network === "unknown") return no("unknown whether the network here is the host's");
   return yes("");
 }
 
@@ -124,7 +125,7 @@ function throughPolkit(facts: Facts): Verdict {
   const may = onHostsValue(facts);
   if (!may.usable) return may;
   const { bridge, host } = facts;
-  if (host && "programs" in host && host.polkit === false) return no("polkit does not run on the host");
+  if (host && "programs" in host && host.polkit === false) return no("polkit is not running on the host");
   return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
@@ -166,7 +167,7 @@ export async function runOnHost(facts: Facts, argv: readonly string[], condition
 
 /** The same, with however it ended. Throws PortshimError `timed-out`. */
 async function callHost({ bridge }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  if (!bridge) throw new PortshimError("no-way", "the host cannot be reached");
+  if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
   const dieWithUs = bridge.path !== undefined;
   const ending = await run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
   if (ending.timedOut) throw new PortshimError("timed-out", String(conditions.timeout / 1000));
@@ -206,10 +207,11 @@ function hasNoAgent(answer: string): boolean {
 function refusal(answer: string): string {
   if (/^sudo:/.test(answer)) return answer;
   // systemd waits 25 seconds for polkit, whatever run0 is told.
-  if (/timed out/.test(answer)) return `nobody answered the password prompt in the time that systemd gives (${answer})`;
+  if (/timed out/.test(answer))
+    return `nobody answered the password prompt in the time that systemd allows (${answer})`;
   if (hasNoAgent(answer)) {
-    return `no password prompt could be opened, because no polkit agent runs in this session (${answer})`;
+    return `nobody can be asked for a password, as no polkit agent is running in this session (${answer})`;
   }
-  if (/Error getting authority/.test(answer)) return `polkit does not run there (${answer})`;
-  return `not authorized by policy, or a wrong password (${answer})`;
+  if (/Error getting authority/.test(answer)) return `polkit is not running (${answer})`;
+  return `wrong password, or polkit does not allow it (${answer})`;
 }

@@ -33,7 +33,7 @@ export function plan(facts: Facts, via?: readonly string[]): Plan {
     steps: routes.map((route) => ({ route, ...route.verdict(facts, via !== undefined) })),
     others: ROUTES.filter((route) => !routes.includes(route)).map((route) => ({
       route,
-      ...no(via ? "--via does not name it" : `only where --via=${route.name} names it`),
+      ...no(via ? "--via does not name it" : `only with --via=${route.name}`),
     })),
   };
 }

@@ -31,8 +31,8 @@ export interface Route {
 
 const write: Route = {
   name: "write",
-  what: "write the setting ourselves, where we may",
-  verdict: ({ writable }) => (writable ? yes(`we may write ${FILE}`) : no(`we may not write ${FILE}`)),
+  what: "write the setting directly",
+  verdict: ({ writable }) => (writable ? yes(`can write ${FILE}`) : no(`cannot write ${FILE}`)),
   asRoot: () => undefined,
   async attempt(_facts, value) {
     try {
@@ -45,10 +45,10 @@ const write: Route = {
 
 const capability: Route = {
   name: "capability",
-  what: "the server may bind the port as it is (CAP_NET_BIND_SERVICE)",
+  what: "nothing: the server can bind the port as it is (CAP_NET_BIND_SERVICE)",
   leavesThreshold: true,
   verdict: ({ mayBind }) =>
-    mayBind ? yes("we may bind the port as we are") : no("we may not bind the port as we are"),
+    mayBind ? yes("the server can bind the port as it is") : no("the server cannot bind the port as it is"),
   asRoot: () => undefined,
   async attempt() {},
 };
@@ -110,9 +110,9 @@ function bySysctl(elevation: Elevation, what: string): Route {
   };
 }
 
-const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, through one password prompt");
-const run0 = bySysctl(elevation.run0, "the same where the host has no pkexec");
-const sudo = bySysctl(elevation.sudo, "have the host's root set it, where sudo asks for no password");
+const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, after one password prompt");
+const run0 = bySysctl(elevation.run0, "the same, if the host has no pkexec");
+const sudo = bySysctl(elevation.sudo, "have the host's root set it, if sudo needs no password");
 
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
@@ -124,6 +124,6 @@ export function sysctl(facts: Facts, value: number): string[] {
 
 /** An integer as an argument: nothing else goes between us and root. */
 export function checked(value: number): string {
-  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `${value} is no number to ask for`);
+  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `invalid number: ${value}`);
   return String(value);
 }

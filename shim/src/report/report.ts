@@ -9,38 +9,42 @@ import { keep, nextStep } from "./remedy.js";
 /** Who asked for which value, and that it does not hold. */
 export function request({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
-    return `${printable(wanted.by ?? "")} asks for ${NAME} = ${wanted.value}, but it was never applied here: it is ${threshold}.`;
+    return `${printable(wanted.by ?? "")} sets ${NAME}=${wanted.value}, but it was never applied: the value is ${threshold}`;
   }
-  const asked = wanted.by
-    ? `${wanted.by} asks for ports from ${wanted.value} up`
-    : `Nothing asks for another port, so ${wanted.value} counts`;
-  return `${asked}, but here ordinary users may bind only those from ${threshold} up (${NAME}).`;
+  if (wanted.by === undefined) return `port ${wanted.value} needs privileges here (${NAME} is ${threshold})`;
+  return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${NAME})`;
 }
 
 /** Assignments that the kernel would refuse, a sentence each. */
 export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
   return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
     ({ file, line, text }) =>
-      `${printable(file)}:${line} asks for ${NAME} = "${printable(text)}", which the kernel would refuse; it counts as not asked for.`,
+      `${printable(file)}:${line} sets ${NAME} to "${printable(text)}", which is invalid: ignored`,
   );
 }
 
 /** What is about to run as root; said even with --quiet. */
 export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
   const where = isLocal(bridge) ? "on this machine" : "on the host";
-  return `About to run as root ${where}${asks ? " (you may be asked for a password)" : ""}:\n    ${commandLine(command)}`;
+  return `Running as root ${where}${asks ? " (you may be asked for your password)" : ""}:\n    ${commandLine(command)}`;
+}
+
+/** The same, if nothing runs. */
+export function wouldRun(command: readonly string[]): string {
+  return `Would run as root:\n    ${commandLine(command)}`;
 }
 
 /** That it worked, until when, and how to keep it. */
 export function success(facts: Facts): string {
+  const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
   const kept = keeper(facts);
-  if (kept) return `Done: ports from ${facts.wanted.value} up may be bound, also after a restart (${keptBy(kept)}).`;
-  return `Done: ports from ${facts.wanted.value} up may be bound until ${end(facts)}. To keep it:\n    ${keep(facts)}`;
+  if (kept) return `${can}, also after a reboot (${keptBy(kept)}).`;
+  return `${can}, until ${end(facts)}. To make it permanent:\n    ${keep(facts)}`;
 }
 
 function end({ bridge, network }: Facts): string {
-  if (isLocal(bridge)) return "this machine restarts";
-  return network === "hosts" ? "the host restarts" : "this container stops";
+  if (isLocal(bridge)) return "this machine reboots";
+  return network === "hosts" ? "the host reboots" : "this container stops";
 }
 
 /** The commands that were tried on the host, as lines. */
@@ -57,9 +61,7 @@ export function tried(facts: Facts, steps: readonly Step[]): string[] {
 /** How a restart policy is kept from asking again, where nobody sits at a terminal. */
 export function restarts(failure: PortshimError): string[] {
   if (!failure.isRefusal || process.stderr.isTTY) return [];
-  return [
-    "(A systemd unit that restarts it would ask again each time; RestartPreventExitStatus=NOPERM keeps it from that.)",
-  ];
+  return ["In a systemd unit, RestartPreventExitStatus=NOPERM keeps a restart from asking again."];
 }
 
 /** What was found, for --verbose. */
@@ -76,13 +78,13 @@ export function facts(found: Facts): string {
 /** The plan as a person reads it, for --dry-run. */
 export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
   const lines = [facts(found), ...refused(found)];
-  if (satisfied) return [...lines, "Nothing has to be done."].join("\n");
+  if (satisfied) return [...lines, "Nothing to do."].join("\n");
   lines.push(request(found));
   for (const { usable, route, reason } of [...steps, ...others])
     lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
-  if (!first) return [...lines, "No route can be taken.", nextStep(found)].join("\n");
+  if (!first) return [...lines, "There is no way from here.", nextStep(found)].join("\n");
   const command = first.route.asRoot(found, found.wanted.value);
-  lines.push(command ? `Would run as root:\n    ${commandLine(command)}` : `Would take the route ${first.route.name}.`);
+  lines.push(command ? wouldRun(command) : `Would use the route ${first.route.name}.`);
   return lines.join("\n");
 }

@@ -17,7 +17,7 @@ const MARK = "# Written by portshim persist";
  * not at its end, so that a text that has lost some of that still asks for the same.
  */
 export function dropIn(value: string): string {
-  return `${MARK}: ordinary users may bind ports from ${value} up, also after a restart.
+  return `${MARK}: any user can bind ports ${value} and up, also after a reboot.
 ${assignment(value)}# To undo it: portshim persist --remove
 `;
 }
