@@ -27,6 +27,12 @@ const places: [name: string, files: Files, env: NodeJS.ProcessEnv, evidence: str
   ["distrobox", { ...DISTROBOX, "/proc/self/mountinfo": MOUNTED }, {}, `${HOST_EXEC}, mounted`],
   ["distrobox", DISTROBOX, { CONTAINER_ID: "box" }, `CONTAINER_ID and ${HOST_EXEC}`],
   ["distrobox", DISTROBOX, { DISTROBOX_ENTER_PATH: "/x" }, `DISTROBOX_ENTER_PATH and ${HOST_EXEC}`],
+  [
+    "distrobox",
+    { ...DISTROBOX, "/proc/self/mountinfo": MOUNTED, "/run/systemd/system/x": "" },
+    {},
+    `${HOST_EXEC}, mounted, and /run/systemd/system`,
+  ],
   // With the package distrobox in it.
   ["toolbox", { ...DISTROBOX, "/proc/self/mountinfo": OVERLAY }, {}, "/run/.toolboxenv"],
   ["toolbox", { "/run/.toolboxenv": "", [CONTAINERENV]: "" }, { CONTAINER_ID: "box" }, "/run/.toolboxenv"],

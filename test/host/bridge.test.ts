@@ -98,4 +98,12 @@ test("sudo in a container: the bridge runs as who called it, with that user's bu
   }
 });
 
+test("a container with its own systemd: the bridge uses the bus of the host's session", () => {
+  const place = { ...TOOLBOX, hostSessions: "/run/host/run/user" };
+  const runtime = `/run/host/run/user/${process.getuid?.()}`;
+  const env = { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` };
+  assert.equal(findBridge(place, {}, () => true)?.identity, { env });
+  assert.is(findBridge(TOOLBOX, {}, () => true)?.identity, undefined);
+});
+
 test.run();

@@ -1,3 +1,4 @@
+import { machine } from "node:os";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, type Result, startLab } from "./lab.js";
@@ -189,6 +190,43 @@ test("a distrobox, the host's network, the user, with host-spawn: pkexec", async
   await lab.writeFile("distrobox", "/opt/bin/host-spawn", `#!/bin/sh\n${hostSpawn}\n`, 0o755);
   const run = await inDistrobox(["portshim", "--verbose", ...SEE], { PATH: "/usr/local/bin:/usr/bin:/bin:/opt/bin" });
   assertStarted(run, 80, /place: a distrobox [\s\S]*bridge: \/opt\/bin\/host-spawn[\s\S]*as root on the host/);
+});
+
+test("a distrobox with its own systemd (--init), the host's network, the user, by sudo portshim too: pkexec", async () => {
+  // The lab's images have none: it gets the host's files of it.
+  const files = `mkdir /tmp/systemd && dpkg --listfiles systemd systemd-sysv libsystemd-shared libsystemd0 libpam-systemd \\
+    dbus-user-session libseccomp2 libapparmor1 | while read -r f; do test -d "$f" || test ! -e "$f" || echo "$f"; done |
+    tar --create --absolute-names --dereference --files-from - --file /tmp/systemd/files.tar`;
+  assert.is((await lab.asHost(["sh", "-c", files])).status, 0);
+  // Each machine has one, but systemd-nspawn does not make it here.
+  await lab.asHost(["touch", "/dev/console"]);
+  const image = "localhost/portshim-test/systemd:1";
+  const build = `printf 'FROM localhost/portshim-lab/toolbox:1\\nADD files.tar /\\nRUN systemctl mask nginx\\n' |
+    podman build --isolation=chroot --tag ${image} --file - /tmp/systemd &&
+    distrobox create --yes --init --image ${image} --name init && distrobox enter --name init -- true`;
+  const built = await lab.asUser(["sh", "-c", build], { timeout: 120_000 });
+  assert.is(built.status, 0, built.stderr);
+
+  const repository = `/run/host${lab.repository}`;
+  const path = `PATH=${repository}/node_modules/node26/bin:/usr/bin:/bin`;
+  const portshim = [
+    "env",
+    path,
+    `${repository}/shim/launcher/portshim-${machine()}`,
+    "--start=80",
+    "--verbose",
+    ...SEE,
+  ];
+  for (const sudo of [[], ["sudo"]]) {
+    await lab.setThreshold(1024);
+    const run = await lab.asUser(["distrobox", "enter", "--name", "init", "--", ...sudo, ...portshim]);
+    assertStarted(
+      run,
+      80,
+      /place: a distrobox with its own systemd [\s\S]*pkexec [^\n]*sysctl[\s\S]*the host restarts/,
+    );
+  }
+  await lab.asUser(["podman", "rm", "--force", "--time", "0", "init"]);
 });
 
 test("a flatpak's terminal, the host's network, the user: pkexec", async () => {

@@ -18,6 +18,8 @@ export interface Place {
   /** A user's own podman made it, as far as we see: on the host that user is master of its network. */
   readonly byUsersPodman: boolean;
   readonly keeper: Keeper;
+  /** Where the host's sessions have their sockets, if /run/user is not that: an init in the container has its own. */
+  readonly hostSessions?: string;
   /** Where the host's files are seen from here, if `portshim persist` may change them: "/" on the host itself. */
   readonly hostRoot?: string;
 }
@@ -40,11 +42,25 @@ interface Kind extends Omit<Place, "evidence"> {
 /** Where a toolbox or a distrobox sees the host's files. */
 export const HOST_ROOT = "/run/host";
 
+/** Where systemd-logind gives each user a folder, in which the session bus has its socket. */
+export const SESSIONS = "/run/user";
+
+/** There while systemd is the init (sd_booted(3)). */
+const SYSTEMD = "/run/systemd/system";
+
 /** distrobox create mounts it into each of its containers. */
 const DISTROBOX_PROGRAM = "/usr/bin/distrobox-host-exec";
 
 const CONTAINER = { isHost: "no", sharesNetwork: false, byUsersPodman: false } as const;
 const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, keeper: "host" } as const;
+
+const DISTROBOX = {
+  name: "distrobox",
+  ...DESKTOP,
+  hostRoot: HOST_ROOT,
+  // By default: distrobox create --unshare-netns gives it its own.
+  sharesNetwork: false,
+} as const;
 
 /** Inode of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
@@ -53,22 +69,15 @@ const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 const PLACES: readonly Kind[] = [
   { name: "flatpak", what: "a flatpak", ...DESKTOP, evidence: file("/.flatpak-info") },
   {
-    name: "distrobox",
-    what: "a distrobox",
-    ...DESKTOP,
-    hostRoot: HOST_ROOT,
-    // By default: distrobox create --unshare-netns gives it its own.
-    sharesNetwork: false,
-    // It has a toolbox's mark, too, and a toolbox may have distrobox's programs; but only distrobox mounts them.
-    evidence: ({ has, text, env }) => {
-      if (!has(DISTROBOX_PROGRAM)) return undefined;
-      if (isMountPoint(DISTROBOX_PROGRAM, text("/proc/self/mountinfo"))) return `${DISTROBOX_PROGRAM}, mounted`;
-      // Where /proc tells nothing. sudo takes both away.
-      const variable = ["CONTAINER_ID", "DISTROBOX_ENTER_PATH"].find((name) => env[name]);
-      const isContainer = has("/run/.containerenv") || has("/.dockerenv");
-      return variable && isContainer ? `${variable} and ${DISTROBOX_PROGRAM}` : undefined;
+    ...DISTROBOX,
+    what: "a distrobox with its own systemd",
+    hostSessions: join(HOST_ROOT, SESSIONS),
+    evidence: (scene) => {
+      const found = scene.has(SYSTEMD) ? evidenceOfDistrobox(scene) : undefined;
+      return found === undefined ? undefined : `${found}, and ${SYSTEMD}`;
     },
   },
+  { ...DISTROBOX, what: "a distrobox", evidence: evidenceOfDistrobox },
   { name: "toolbox", what: "a toolbox", ...DESKTOP, hostRoot: HOST_ROOT, evidence: file("/run/.toolboxenv") },
   {
     name: "kubernetes",
@@ -126,7 +135,7 @@ const PLACES: readonly Kind[] = [
     keeper: "host",
     evidence: ({ has, link, env }) => {
       if (env.container) return undefined;
-      if (has("/run/systemd/system")) return "/run/systemd/system";
+      if (has(SYSTEMD)) return SYSTEMD;
       return link("/proc/self/ns/pid") === INITIAL_PID_NAMESPACE ? "the initial PID namespace" : undefined;
     },
   },
@@ -143,6 +152,16 @@ const PLACES: readonly Kind[] = [
 
 function file(path: string): Kind["evidence"] {
   return ({ has }) => (has(path) ? path : undefined);
+}
+
+/** It has a toolbox's mark, too, and a toolbox may have distrobox's programs; but only distrobox mounts them. */
+function evidenceOfDistrobox({ has, text, env }: Scene): string | undefined {
+  if (!has(DISTROBOX_PROGRAM)) return undefined;
+  if (isMountPoint(DISTROBOX_PROGRAM, text("/proc/self/mountinfo"))) return `${DISTROBOX_PROGRAM}, mounted`;
+  // Where /proc tells nothing. sudo takes both away.
+  const variable = ["CONTAINER_ID", "DISTROBOX_ENTER_PATH"].find((name) => env[name]);
+  const isContainer = has("/run/.containerenv") || has("/.dockerenv");
+  return variable && isContainer ? `${variable} and ${DISTROBOX_PROGRAM}` : undefined;
 }
 
 /** proc_pid_mountinfo(5): the mount point is the fifth field. */

@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
 import { PortshimError } from "../failure.js";
-import type { Place } from "../here/place.js";
+import { type Place, SESSIONS } from "../here/place.js";
 import { printable } from "../text.js";
 import type { Identity } from "./child.js";
 
@@ -10,7 +10,7 @@ export interface Bridge {
   readonly name: string;
   /** The bridge's program; undefined where commands run as they are. */
   readonly path: string | undefined;
-  /** Who runs the bridge, where that is not us. */
+  /** Who runs the bridge, where that is not as we are. */
   readonly identity: Identity | undefined;
   /** The command that runs `argv` on the host; `argv[0]` must be absolute. */
   command(argv: readonly string[]): readonly string[];
@@ -70,7 +70,7 @@ export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-uti
  * Throws PortshimError `bad-usage` where PORTSHIM_BRIDGE is not an executable's absolute path.
  */
 export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = isExecutable): Bridge | undefined {
-  const identity = sudoer(place, env);
+  const identity = identityOf(place, env);
   const override = env.PORTSHIM_BRIDGE;
   if (override) {
     if (!override.startsWith("/") || !executable(override)) {
@@ -100,16 +100,22 @@ function bridge(name: string, path: string, options: readonly string[], identity
   return { name, path, identity, command: (argv) => [path, ...options, ...argv] };
 }
 
+/** Who runs the bridge, and on which session bus, if that is not as we are; on the host itself it is. */
+function identityOf(place: Place, env: NodeJS.ProcessEnv): Identity | undefined {
+  const caller = place.isHost === "yes" ? undefined : sudoer(env);
+  if (caller === undefined && place.hostSessions === undefined) return undefined;
+  const runtime = `${place.hostSessions ?? SESSIONS}/${caller?.uid ?? process.getuid?.()}`;
+  return { ...caller, env: { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` } };
+}
+
 /**
  * Whom a container's root was before `sudo portshim …`: the session bus lets only its own user in, and sudo takes its
  * address away.
  */
-function sudoer(place: Place, env: NodeJS.ProcessEnv): Identity | undefined {
-  if (place.isHost === "yes" || process.getuid?.() !== 0) return undefined;
+function sudoer(env: NodeJS.ProcessEnv): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
   const [uid, gid] = [env.SUDO_UID, env.SUDO_GID].map((text) => (/^[1-9]\d{0,9}$/.test(text ?? "") ? Number(text) : 0));
-  if (!uid || !gid) return undefined;
-  const runtime = `/run/user/${uid}`;
-  return { uid, gid, env: { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` } };
+  return uid && gid ? { uid, gid } : undefined;
 }
 
 function isExecutable(path: string): boolean {

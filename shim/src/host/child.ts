@@ -13,10 +13,11 @@ export interface Ending {
   readonly timedOut: boolean;
 }
 
-/** Who runs a program, where that is not us. */
+/** Who runs a program, where that is not as we are. */
 export interface Identity {
-  readonly uid: number;
-  readonly gid: number;
+  /** Ours by default, both of them. */
+  readonly uid?: number;
+  readonly gid?: number;
   /** Variables of theirs that differ from ours. */
   readonly env: NodeJS.ProcessEnv;
 }
@@ -60,7 +61,7 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
     const env: NodeJS.ProcessEnv = {};
     for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
     Object.assign(env, identity?.env);
-    const who = identity ? { uid: identity.uid, gid: identity.gid } : {};
+    const who = { uid: identity?.uid, gid: identity?.gid };
     let child: ChildProcess;
     const stdin = input === undefined ? "ignore" : "pipe";
     const stdio: StdioOptions = terminal === undefined ? [stdin, "pipe", "pipe"] : [terminal, terminal, "pipe"];
