@@ -277,7 +277,7 @@ test("colours on a terminal only, and not with NO_COLOR", async () => {
 });
 
 test("the host's firewall: mentioned where it would keep others out", async () => {
-  const mention = "which may keep others out whatever the threshold. If so, on the host:\n    ";
+  const mention = "If it keeps others out, run this on the host:\n    ";
   await lab.writeFile("host", "/etc/ufw/ufw.conf", "# written by ufw\nENABLED=yes\nLOGLEVEL=low\n");
   const ufw = await check();
   await lab.writeFile("host", "/etc/ufw/ufw.conf", "ENABLED=no\n");

@@ -55,7 +55,7 @@ test("a toolbox, the host's network, the desktop's dialog dismissed: permission 
   assert.equal([status, stdout, await lab.threshold()], [77, "", 1024]);
   assert.match(stderr, DISMISSED);
   assert.match(stderr, `:\n    /usr/bin/pkexec ${SET}\nRun this on the host, then start again:\n`);
-  assert.ok(stderr.endsWith("RestartPreventExitStatus=NOPERM keeps it from that.)\n"), stderr);
+  assert.ok(stderr.endsWith("RestartPreventExitStatus=NOPERM keeps a restart from asking again.\n"), stderr);
 });
 
 test("a toolbox, the host's network, the desktop's dialog left alone: permission denied after --timeout", async () => {

@@ -55,7 +55,7 @@ test("the host's sysctl fails, with its own words", async () => {
   const fake = "#!/bin/sh\necho 'sysctl: permission denied on key' >&2\nexit 255\n";
   const run = await without("/usr/sbin/sysctl", fake, () => lab.inToolbox(["portshim", ...STARTED]));
   await failed(run, 69);
-  assert.match(run.stderr, "portshim: the host's sysctl failed: sysctl: permission denied on key\n");
+  assert.match(run.stderr, "portshim: sysctl failed on the host: sysctl: permission denied on key\n");
   assert.ok(run.stderr.endsWith(BY_HAND));
 });
 

@@ -121,7 +121,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus, 
   const values = await Promise.all(properties.map((name) => property("user", "refused", name)));
   assert.equal(values, ["failed", "77", "0"]);
   assert.match(await said("refused"), "status=77/NOPERM");
-  assert.match(await said("refused"), "RestartPreventExitStatus=NOPERM keeps it from that.)");
+  assert.match(await said("refused"), "RestartPreventExitStatus=NOPERM keeps a restart from asking again.");
 });
 
 test("the same without RestartPreventExitStatus: it is asked again and again", async () => {
@@ -227,7 +227,7 @@ test("firewalld keeps others out: check in a toolbox says so, asks nobody, and i
   assert.match(firewall.join(), "org.fedoraproject.FirewallD1.");
   const report = await check();
   const [, command = ""] =
-    /\nThe host runs firewalld, which may keep others out whatever the threshold\. If so, on the host:\n {4}(.*)\n$/.exec(
+    /\nThe host runs firewalld\. If it keeps others out, run this on the host:\n {4}(.*)\n$/.exec(
       report,
     ) ?? [];
 

@@ -81,7 +81,7 @@ test("polkit answers NO: 77, said so, nothing changed; with --optional the comma
   assert.match(refused.stderr, /\(Error executing command as another user: Not authorized.*\)\n/);
   const tried = `Tried through ${await spawnPath()}:\n    ${ROOT_COMMAND}\n${BY_HAND}`;
   assert.ok(refused.stderr.includes(tried));
-  assert.ok(refused.stderr.endsWith("RestartPreventExitStatus=NOPERM keeps it from that.)\n"));
+  assert.ok(refused.stderr.endsWith("RestartPreventExitStatus=NOPERM keeps a restart from asking again.\n"));
 
   const optional = await portshim(["--optional", ...STARTED]);
   assert.equal([optional.status, optional.stdout, await lab.threshold()], [0, "started\n", 1024]);
@@ -197,7 +197,7 @@ test("toolbox run hands portshim's statuses on, and adds no word of its own", as
   for (const [argv, status, end] of [
     [["--frob"], 64, 'portshim: unknown option "--frob"; see portshim --help\n'],
     [["--via=nsenter", ...STARTED], 69, BY_HAND],
-    [STARTED, 77, "RestartPreventExitStatus=NOPERM keeps it from that.)\n"],
+    [STARTED, 77, "RestartPreventExitStatus=NOPERM keeps a restart from asking again.\n"],
   ] as const) {
     // The lab's runner would hand on any status.
     const run = await lab.asUser(["toolbox", "run", "--container", lab.toolbox, "portshim", ...argv]);
