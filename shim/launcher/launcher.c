@@ -1,19 +1,15 @@
-/*
- * portshim [options] -- command [argument…]: makes sure that the command can bind its ports, then becomes it.
+/* portshim [options] -- command [argument…]: makes sure that the command can bind its ports, then becomes it.
  *
  * The command gets what we were given: the process, environment, descriptors, signals, limits. If there is certainly
  * nothing to do (satisfied.c) we just call exec. Otherwise a child becomes the helper, main.js on Node, which judges
- * and acts; its reply says whether, and as whom, the command starts.
- */
+ * and acts; its reply says whether, and as whom, the command starts. */
 #define _GNU_SOURCE
-#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -21,14 +17,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 int decimal(const char *text, int most); /* satisfied.c has these two */
 bool is_satisfied(int wanted);
-
-#define SETTING "net.ipv4.ip_unprivileged_port_start=%d"
 /* Exit statuses: sysexits.h and the shell's. status.ts has the helper's. */
 enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
@@ -37,8 +32,7 @@ enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20
 struct request {
 	char **words, **command; /* our arguments without our name; what follows --, or NULL */
 	struct timespec started; /* CLOCK_REALTIME_COARSE, by which files are dated */
-	int count, start;        /* of words; --start, or -1 */
-	int timeout;             /* the seconds that a prompt can stay open */
+	int count, start, timeout; /* of words; --start, or -1; the seconds that a prompt can stay open */
 	bool is_plain;           /* we have understood all of it */
 	bool is_optional;        /* --optional, and no --user, which it never covers */
 	bool can_prompt;         /* one at a time does */
@@ -59,19 +53,39 @@ struct signals {
 	bool has_others; /* a child that we were started with has ended */
 };
 
+/* At once, that lines of several processes do not mix. printf(3) would be a third of this program. */
+static void write_texts(const char *const *texts)
+{
+	struct iovec parts[16];
+	int count = 0;
+	for (; texts[count] != NULL; count++) parts[count] = (struct iovec){(char *)texts[count], strlen(texts[count])};
+	writev(STDERR_FILENO, parts, count);
+}
+
+#define say(...) write_texts((const char *[]){"portshim: ", __VA_ARGS__, "\n", NULL})
+#define fail(status, ...) (say(__VA_ARGS__), exit(status))
+#define BECAUSE ": ", strerror(errno)
+
+static const char *digits(uintmax_t number)
+{
+	static char text[24];
+	char *first = text + sizeof text - 1;
+	do *--first = (char)('0' + number % 10); while ((number /= 10) > 0);
+	return first;
+}
+
 static _Noreturn void become(char **command)
 {
 	execvp(command[0], command);
 	int status = errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
 	for (char *at = command[0]; *at != '\0'; at++)
 		if (*at < ' ' || *at > '~') *at = '?'; /* it must not control a terminal */
-	err(status, "%s", command[0]);
+	fail(status, command[0], BECAUSE);
 }
 
 static bool is_set(const char *name)
 {
-	const char *value = getenv(name);
-	return value != NULL && *value != '\0';
+	return getenv(name) != NULL && *getenv(name) != '\0';
 }
 
 static int variable(const char *name, int unset, int least, int most, bool *is_plain)
@@ -131,19 +145,17 @@ static int moved(int descriptor)
 	return other;
 }
 
-/*
- * One prompt at a time in this network namespace: a file named after it, in a folder that only this user can enter, for
- * whoever can open the file can keep us waiting. Without such a folder there is no lock: -1. lock.ts does the same.
- */
+/* One prompt at a time in this network namespace: a file named after it, in a folder that only this user can enter, for
+ * whoever can open the file can keep us waiting. Without such a folder there is no lock: -1. lock.ts does the same. */
 static int open_lock(void)
 {
 	char name[64], run[64], temporary[64];
 	const char *folders[] = {getenv("XDG_RUNTIME_DIR"), run, temporary};
 	struct stat status;
 	if (stat("/proc/self/ns/net", &status) < 0) return -1;
-	snprintf(name, sizeof name, "portshim-%ju.lock", (uintmax_t)status.st_ino);
-	snprintf(run, sizeof run, "/run/user/%u", getuid());
-	snprintf(temporary, sizeof temporary, "/tmp/portshim-%u", getuid());
+	stpcpy(stpcpy(stpcpy(name, "portshim-"), digits(status.st_ino)), ".lock");
+	stpcpy(stpcpy(run, "/run/user/"), digits(getuid()));
+	stpcpy(stpcpy(temporary, "/tmp/portshim-"), digits(getuid()));
 	for (int i = 0, lock = -1; i < 3; i++) {
 		if (folders[i] == NULL || folders[i][0] != '/') continue;
 		if (folders[i] == temporary) mkdir(temporary, 0700);
@@ -161,8 +173,7 @@ static bool was_refused(int lock, struct timespec started)
 {
 	struct stat status;
 	if (fstat(lock, &status) < 0 || status.st_size == 0) return false;
-	time_t later = status.st_mtim.tv_sec - started.tv_sec;
-	return later > 0 || (later == 0 && status.st_mtim.tv_nsec >= started.tv_nsec);
+	return status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >= started.tv_sec * 1000000000LL + started.tv_nsec;
 }
 
 /* From here on a stop waits; one that was ignored or blocked at the start is the server's. */
@@ -225,7 +236,7 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	char *end = length < 0 ? stpcpy(path, "/usr/local/bin/") : strrchr(path, '/') + 1;
 	strcpy(end, "../lib/portshim/main.js");
 	if (access(path, R_OK) < 0) strcpy(end, "../lib/main.js");
-	if (access(path, R_OK) < 0) err(SOFTWARE, "internal error: portshim is not installed completely: %s", path);
+	if (access(path, R_OK) < 0) fail(SOFTWARE, "internal error: portshim is not installed completely: ", path, BECAUSE);
 	/* They are the server's: NODE_OPTIONS runs code, NODE_CHANNEL_FD takes its first message. */
 	for (char **at = environ; *at != NULL; at++)
 		if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
@@ -240,11 +251,11 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 		for (int i = 4; i < sysconf(_SC_OPEN_MAX); i++) close(i);
 	execvp("node", words);
 	if (errno == ENOENT) execvp("nodejs", words);
-	int wanted = request->start < 0 ? 80 : request->start;
-	errx(UNAVAILABLE, "cannot start Node.js 20 or later, which is needed here: %s\n"
-	     "Install it, or lower the threshold from outside:\n"
-	     "    sudo sysctl -w " SETTING "    (on the host, if its network is shared)\n"
-	     "    podman run --sysctl " SETTING " …    (or docker, if not)", strerror(errno), wanted, wanted);
+	const char *wanted = digits(request->start < 0 ? 80 : (uintmax_t)request->start);
+	fail(UNAVAILABLE, "cannot start Node.js 20 or later, which is needed here", BECAUSE,
+	     "\nInstall it, or lower the threshold from outside:\n"
+	     "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=", wanted, "    (on the host, if its network is shared)\n"
+	     "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=", wanted, " …    (or docker, if not)");
 }
 
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
@@ -253,10 +264,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	int ends[2] = {-1, -1}, status = 0;
 	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
 	for (int i = 0; i < 2; i++) ends[i] = moved(ends[i]);
-	if (ends[1] < 0 || (signals->helper = fork()) < 0) {
-		warn("cannot start the helper");
-		return UNAVAILABLE;
-	}
+	if (ends[1] < 0 || (signals->helper = fork()) < 0) return say("cannot start the helper", BECAUSE), UNAVAILABLE;
 	if (signals->helper == 0) {
 		/* The helper ends when we do; a Node with capabilities of its own loses this, and sees the socket close. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -273,7 +281,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
 	if (recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && (reply->flags & START) != 0) return -1;
 	if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
-	if (signals->stop == 0) warnx("internal error (please report it): signal %d ended the helper", WTERMSIG(status));
+	if (signals->stop == 0) say("internal error (please report it): signal ", digits(WTERMSIG(status)), " ended the helper");
 	return SOFTWARE;
 }
 
@@ -287,22 +295,21 @@ static void ask_helper(const struct request *request, struct reply *reply)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
 	bool is_done = request->is_plain && is_satisfied(request->start);
 	if (!is_done && was_refused(lock, request->started)) {
-		warnx("permission denied to another portshim, which asked the host just before");
+		say("permission denied to another portshim, which asked the host just before");
 		status = NOPERM;
 	} else if (!is_done && signals.stop == 0) {
 		status = run_helper(request, &signals, reply);
 	}
-	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) warn("cannot note the refusal");
+	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) say("cannot note the refusal", BECAUSE);
 	give_signals_back(&signals);
 	if (request->is_optional && (status == UNAVAILABLE || status == SOFTWARE || status == NOPERM)) {
-		warnx("starting the command anyway (--optional)");
+		say("starting the command anyway (--optional)");
 		status = -1;
 	}
 	if (status >= 0) exit(status);
 }
 
-#define must(call) ((call) < 0 ? err(NOPERM, "cannot switch to the user: %s", #call) : (void)0)
-
+#define must(what, is_done) ((is_done) ? (void)0 : fail(NOPERM, "cannot switch to the user: " what, BECAUSE))
 /* capabilities(7). root keeps what it has. */
 static void become_user(const struct reply *reply)
 {
@@ -311,24 +318,23 @@ static void become_user(const struct reply *reply)
 	uint32_t header[2] = {CAPABILITY_VERSION_3}, sets[6] = {kept, kept, kept}; /* effective, permitted, inheritable */
 	/* Without CAP_SETPCAP the bounding set stays, and is harmless with no_new_privs. */
 	for (int i = 0; !is_root && prctl(PR_CAPBSET_READ, i) >= 0; i++)
-		if (kept == 0 || i != CAP_NET_BIND_SERVICE) must(prctl(PR_CAPBSET_DROP, i) == 0 || errno == EPERM ? 0 : -1);
-	if (kept != 0) must(prctl(PR_SET_KEEPCAPS, 1L));
-	must(setgroups(reply->count, reply->groups));
-	must(setresgid(reply->gid, reply->gid, reply->gid));
-	must(setresuid(reply->uid, reply->uid, reply->uid));
-	if (!is_root) must(syscall(SYS_capset, header, sets)); /* empties the ambient set, too */
+		if (kept == 0 || i != CAP_NET_BIND_SERVICE) must("PR_CAPBSET_DROP", prctl(PR_CAPBSET_DROP, i) == 0 || errno == EPERM);
+	if (kept != 0) must("PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1L) == 0);
+	must("setgroups", setgroups(reply->count, reply->groups) == 0);
+	must("setresgid", setresgid(reply->gid, reply->gid, reply->gid) == 0);
+	must("setresuid", setresuid(reply->uid, reply->uid, reply->uid) == 0);
+	if (!is_root) must("capset", syscall(SYS_capset, header, sets) == 0); /* empties the ambient set, too */
 	if (kept != 0) /* gVisor has none to give: EINVAL; it may let anybody bind, and if not, the server says so */
-		must(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0L, 0L) == 0 || errno == EINVAL ? 0 : -1);
-	if (!is_root) must(prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L));
-	must(setenv("HOME", reply->home, 1));
+		must("PR_CAP_AMBIENT", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0L, 0L) == 0 || errno == EINVAL);
+	if (!is_root) must("PR_SET_NO_NEW_PRIVS", prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0);
+	must("setenv", setenv("HOME", reply->home, 1) == 0);
 }
 
 int main(int argc, char **argv)
 {
 	static struct reply reply;
-	program_invocation_short_name = "portshim"; /* for err(3) */
 	if (argc < 1 || getuid() != geteuid() || getgid() != getegid())
-		errx(NOPERM, "the program must not be set-user-ID or set-group-ID");
+		fail(NOPERM, "the program must not be set-user-ID or set-group-ID");
 	/* --with-parent PID COMMAND…: for the helper, a command that ends when it does, even if it is killed. */
 	if (argc > 3 && strcmp(argv[1], "--with-parent") == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);

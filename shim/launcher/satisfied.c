@@ -1,7 +1,5 @@
-/*
- * The fast path's question: is there certainly nothing to do? It needs no rules of sysctl.d(5): if every line that
- * could set the threshold asks for at least the value in force, then whichever wins is satisfied, masked or not.
- */
+/* The fast path's question: is there certainly nothing to do? It needs no rules of sysctl.d(5): if every line that
+ * could set the threshold asks for at least the value in force, then whichever wins is satisfied, masked or not. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -63,8 +61,7 @@ static bool is_harmless_line(struct question *question, char *line, bool is_unma
 	/* Above 80 it has to be the live value itself: the kernel could refuse a larger one, and then 80 is wanted. */
 	int asked = value == NULL ? -1 : decimal(trimmed(value), LARGEST_PORT);
 	if (asked < question->live || (question->live > WEB && asked != question->live)) return false;
-	if (is_unmasked && (strcmp(key, "net.ipv4." NAME) == 0 || strcmp(key, "net/ipv4/" NAME) == 0))
-		question->is_named = true;
+	question->is_named |= is_unmasked && (strcmp(key, "net.ipv4." NAME) == 0 || strcmp(key, "net/ipv4/" NAME) == 0);
 	return true;
 }
 
@@ -77,7 +74,6 @@ static int open_file(const struct question *question, int folder, const char *pa
 }
 
 #define is_absent() (errno == ENOENT || errno == ENOTDIR || errno == EACCES) /* else the helper has to look */
-
 /* KIND is what readdir(3) says: with 1,000 drop-ins a system call less counts. */
 static bool is_harmless_file(struct question *question, int folder, const char *path, int kind, bool is_unmasked)
 {
@@ -114,8 +110,8 @@ static bool is_harmless_folder(struct question *question, const char *path, bool
 		size_t length = strlen(entry->d_name);
 		if (entry->d_name[0] == '.' || length < 5 || strcmp(entry->d_name + length - 5, ".conf") != 0) continue;
 		stpcpy(stpcpy(stpcpy(file, path), "/"), entry->d_name);
-		const char *name = question->host < 0 ? entry->d_name : file;
-		is_harmless = is_harmless_file(question, folder, name, entry->d_type, is_unmasked);
+		if (question->host < 0) stpcpy(file, entry->d_name);
+		is_harmless = is_harmless_file(question, folder, file, entry->d_type, is_unmasked);
 	}
 	is_harmless = is_harmless && errno == 0;
 	closedir(entries);
@@ -142,10 +138,8 @@ static int live_threshold(void)
 	return decimal(text, LARGEST_PORT);
 }
 
-/*
- * Whether the helper would certainly find nothing to do. WANTED is the threshold that an option asks for, or -1: then
- * what the drop-ins of sysctl.d(5) ask for counts, here and on a host that is seen under /run/host, and else 80.
- */
+/* Whether the helper would certainly find nothing to do. WANTED is the threshold that an option asks for, or -1: then
+ * what the drop-ins of sysctl.d(5) ask for counts, here and on a host that is seen under /run/host, and else 80. */
 bool is_satisfied(int wanted)
 {
 	struct question question = {.live = live_threshold(), .host = -1};

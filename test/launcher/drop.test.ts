@@ -126,7 +126,7 @@ const FAILING: readonly (readonly [why: string, before: readonly string[], situa
     // SECBIT_NO_CAP_AMBIENT_RAISE
     [which("capsh") as string, "--secbits=64", "--shell=/usr/bin/env", "--"],
     { threshold: 1024, prepare: READ_ONLY },
-    /PR_CAP_AMBIENT_RAISE.*: Operation not permitted/,
+    /PR_CAP_AMBIENT: Operation not permitted/,
   ],
 ];
 for (const [why, before, situation, step] of FAILING) {
@@ -162,7 +162,7 @@ test("a user namespace without setgroups: 77, and the server does not run", () =
     env: { PATH: home },
   });
   assert.equal([status, stdout], [77, ""]);
-  assert.match(stderr, /^portshim: cannot switch to the user: setgroups\(.*\): Operation not permitted\n$/);
+  assert.match(stderr, /^portshim: cannot switch to the user: setgroups: Operation not permitted\n$/);
 });
 
 const REFUSED: readonly (readonly [
