@@ -72,7 +72,7 @@ for (const [name, answer, check] of [
     assertBound,
   ],
   [
-    "a toolbox, the host's network, twenty servers and the desktop's dialog dismissed: permission denied to all, by one dialog",
+    "a toolbox, the host's network, twenty servers and the desktop's dialog dismissed: permission denied for all, after one dialog",
     dismiss,
     (starts) => assertRefused(starts, DISMISSED),
   ],

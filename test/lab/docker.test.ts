@@ -68,7 +68,7 @@ test("docker, own network, an image's own user: nothing to do, and no Node", asy
   assertStarted(await untouched(() => rootful(ANOTHER, [])), 0);
 });
 
-test("docker with --sysctl, own network at 1024, an image's own user: no way, and the flag that is one", async () => {
+test("docker with --sysctl, own network at 1024, an image's own user: no way, and the flag to use", async () => {
   const run = await untouched(() => rootful([...ANOTHER, ...HIGH, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(run.stderr, "place: a docker container (/.dockerenv)\n");
@@ -83,7 +83,7 @@ test("docker with --sysctl, own network at 1024, root: capability", async () => 
   assertStarted(await untouched(() => rootful([...HIGH, ...node], [])), 1024);
 });
 
-test("docker with --sysctl, own network at 1024, the user, with the bus: no way, and the flag that is one", async () => {
+test("docker with --sysctl, own network at 1024, the user, with the bus: no way, and the flag to use", async () => {
   const herself = ["--user", `${lab.uid}`, ...bus];
   const run = await untouched(() => rootful([...herself, ...HIGH, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
@@ -106,7 +106,7 @@ test("docker, the host's network, root: capability", async () => {
   assertStarted(await untouched(() => rootful([...HOST_NETWORK, ...node], [])), 1024);
 });
 
-test("docker, the host's network, an image's own user: no way, and the host's command that is one", async () => {
+test("docker, the host's network, an image's own user: no way, and the command for the host", async () => {
   const run = await untouched(() => rootful([...HOST_NETWORK, ...ANOTHER, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
   const [, command = ""] = /or, with --network host, run this on the host:\n {4}(.*)\n$/.exec(run.stderr) ?? [];
@@ -130,7 +130,7 @@ test("rootless docker, own network, an image's own user: nothing to do, and no N
 
 const NOT_THE_HOSTS = "    (without --network host, which is not the host's network in rootless docker)\n";
 
-test("rootless docker with --sysctl, own network at 1024, an image's own user: no way, and the flag that is one", async () => {
+test("rootless docker with --sysctl, own network at 1024, an image's own user: no way, and the flag to use", async () => {
   const run = await untouched(() => rootless([...ANOTHER, ...HIGH, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
   assert.match(run.stderr, "place: a rootless docker container (/.dockerenv, and a user namespace)\n");
@@ -142,7 +142,7 @@ test("rootless docker with --network host, rootlesskit's network, root: capabili
   assertStarted(await untouched(() => rootless([...HOST_NETWORK, ...node], [])), 1024);
 });
 
-test("rootless docker with --network host, rootlesskit's network, an image's own user: no way, and the flag that is one", async () => {
+test("rootless docker with --network host, rootlesskit's network, an image's own user: no way, and the flag to use", async () => {
   const run = await untouched(() => rootless([...HOST_NETWORK, ...ANOTHER, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);
   assert.ok(run.stderr.endsWith(FLAG + NOT_THE_HOSTS), run.stderr);
@@ -151,7 +151,7 @@ test("rootless docker with --network host, rootlesskit's network, an image's own
   assert.is((await rootless([...HOST_NETWORK, ...ANOTHER, ...node])).status, 69);
 });
 
-test("rootless docker with --network host, rootlesskit's network, the user, with the bus: no way, and the flag that is one", async () => {
+test("rootless docker with --network host, rootlesskit's network, the user, with the bus: no way, and the flag to use", async () => {
   // Its root is the user; who holds CAP_NET_BIND_SERVICE needs nothing.
   const run = await untouched(() => rootless([...HOST_NETWORK, "--cap-drop=all", ...bus, ...node]));
   assert.equal([run.status, run.stdout], [69, ""]);

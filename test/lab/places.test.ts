@@ -66,7 +66,7 @@ test("rootless podman, own network, root: capability", async () => {
 });
 
 for (const [name, options, bounding] of [
-  ["rootless podman, own network, root with --user: capability, handed on alone", [], "0000000000000400"],
+  ["rootless podman, own network, root with --user: capability, the only one kept", [], "0000000000000400"],
   [
     "the same for a root without CAP_SETPCAP: the bounding set stays",
     ["--cap-drop=all", "--cap-add=setuid,setgid,net_bind_service"],
@@ -235,7 +235,7 @@ test("a flatpak's terminal, the host's network, the user: pkexec", async () => {
   assertStarted(run, 80, /place: a flatpak [\s\S]*as root on the host/);
 });
 
-test("a Kubernetes pod, unknown network, an image's own user: no way, and the field that is", async () => {
+test("a Kubernetes pod, unknown network, an image's own user: no way, and the field to set", async () => {
   const run = await untouched(() =>
     rootless([...ANOTHER, "--env", "KUBERNETES_SERVICE_HOST=10.0.0.1"], ["portshim", ...SEE]),
   );
@@ -306,7 +306,7 @@ for (const [name, argv] of [
   });
 }
 
-test("a toolbox, the host's network, the user with --via=sudo: sudo, where it asks for no password", async () => {
+test("a toolbox, the host's network, the user with --via=sudo: sudo, if it asks for no password", async () => {
   const refused = await lab.inToolbox(["portshim", "--start=80", "--via=sudo", ...SEE]);
   assert.equal([refused.status, await lab.threshold()], [77, 1024]);
   assert.match(refused.stderr, /permission denied by the host: sudo: /);
@@ -397,7 +397,7 @@ test("a gVisor sandbox, own network, root: nothing to do", async () => {
   assert.equal([run.status, run.stdout, run.stderr], [0, "bound by 0 false\n", ""]);
 });
 
-test("a gVisor sandbox, own network, root with --user: nothing to do, and no capability handed on", async () => {
+test("a gVisor sandbox, own network, root with --user: nothing to do, and no capability kept", async () => {
   const run = await sandboxed([], ["--user=1000"]);
   assert.equal([run.status, run.stdout, run.stderr], [0, "bound by 1000 false\n", ""]);
 });
