@@ -27,8 +27,8 @@ async function run({ engine, operands, options, progress, say }: Call): Promise<
   const known = recipes.flatMap((recipe) => taken(recipe.files(platform)));
   const unknown = Object.keys(settings).find((name) => !known.includes(name));
   if (unknown !== undefined) {
-    const rest = known.length > 0 ? `only ${[...new Set(known)].join(", ")}` : "none";
-    throw new ImagesError("bad-usage", `no build argument ${printable(unknown)} is taken here, ${rest}`);
+    const rest = [...new Set(known)].join(", ") || "none";
+    throw new ImagesError("bad-usage", `unknown build argument ${printable(unknown)}; known: ${rest}`);
   }
   for (const { reference, files, what, next } of recipes) {
     await buildRecipe(engine, { reference, files: files(platform) }, settings, progress);
@@ -79,7 +79,7 @@ function inOrder(names: readonly string[]): Recipe[] {
     const recipe = RECIPES.find((candidate) => candidate.name === name);
     if (recipe) return recipe;
     const known = RECIPES.map((candidate) => candidate.name).join(", ");
-    throw new ImagesError("bad-usage", `there is no recipe "${printable(name)}": there are ${known}`);
+    throw new ImagesError("bad-usage", `unknown recipe "${printable(name)}"; known: ${known}`);
   });
   const needed = new Set(wanted.flatMap(({ name, needs }) => [name, ...needs]));
   return RECIPES.filter(({ name }) => needed.has(name));

@@ -90,7 +90,7 @@ function verdict(found: Inspection): string {
       ? "80 and up (or from the port that the host's files set)"
       : `${printable(String(start))} and up`;
   const as = printable(image.user) || "root";
-  const sees = `portshim, as ${as}, makes sure that ports ${ports} can be bound, then becomes the rest.`;
+  const sees = `portshim, as ${as}, makes sure that ports ${ports} can be bound, then becomes what the image starts.`;
   return isUsable(node) ? sees : `${sees} ${without(node, options, image)}`;
 }
 
@@ -99,8 +99,8 @@ function without(node: ImageNode | undefined, options: readonly string[], image:
   const { lack } = lackOf(node);
   if (given("user", options, image)) return `But it has ${lack}, which --user needs: it exits with status 69.`;
   const isOptional = options.includes("--optional") || image.environment.get("PORTSHIM_OPTIONAL") === "1";
-  const then = isOptional ? "says so and starts the rest anyway (--optional)" : "exits with status 69";
-  return `But it has ${lack}: if they need a privilege when it starts, it cannot ask the host, and ${then}.`;
+  const then = isOptional ? "says so and starts it anyway (--optional)" : "exits with status 69";
+  return `But it has ${lack}: if these ports need privileges when it starts, it cannot ask the host, and ${then}.`;
 }
 
 /** What an option of portshim is given: by flag, or else by variable. */

@@ -57,7 +57,7 @@ async function run([name = "--help", ...rest]: readonly string[], signal: AbortS
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
     const known = Object.keys(COMMANDS).join(", ");
-    throw new ImagesError("bad-usage", `there is no command "${printable(name)}": there are ${known}`);
+    throw new ImagesError("bad-usage", `unknown command "${printable(name)}"; known: ${known}`);
   }
   const { values, positionals } = parse(command, rest);
   const [least, most] = command.operands;

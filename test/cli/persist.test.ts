@@ -32,7 +32,7 @@ for (const [name, facts, reason] of [
   [
     "a network nobody knows",
     inToolbox({ network: "unknown", networkNamespace: undefined }),
-    "unknown whether the network here is the host's",
+    "cannot tell whether the network here is the host's",
   ],
   [
     "a kernel without the setting",

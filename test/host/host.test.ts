@@ -71,7 +71,7 @@ test("an answer without end is cut off, and counts as none", async () => {
     PODMAN,
     true,
   );
-  assert.equal(host, { problem: "flatpak-spawn answered: nothing, with status 0" });
+  assert.equal(host, { problem: "flatpak-spawn answered: no message, exit status 0" });
 });
 
 const NO_FLATPAK = /^the host has no flatpak, .*; install flatpak on the host \(/;
@@ -86,7 +86,10 @@ const troubles: [answer: string, sentence: RegExp][] = [
     "Can't find bus: Could not connect: Permission denied",
     /^the session bus denies access; .* --security-opt label=disable/,
   ],
-  ["Can't find bus: The connection is closed", /^the session bus is another user's; start as the user it belongs to/],
+  [
+    "Can't find bus: The connection is closed",
+    /^the session bus is another user's; run portshim as the user who owns the bus/,
+  ],
   ["Portal call failed: org.freedesktop.DBus.Error.ServiceUnknown", NO_FLATPAK],
   ["Portal call failed: The name org.freedesktop.Flatpak was not provided by any .service files", NO_FLATPAK],
   // host-spawn, and dbus-broker.
@@ -104,7 +107,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
   ],
   ["/bin/sh: 3: ls: Permission denied", /^flatpak-spawn answered: \/bin\/sh: 3: ls: Permission denied$/],
   ["Portal call failed: no such thing", /^flatpak-spawn answered: Portal call failed: no such thing$/],
-  ["", /^flatpak-spawn answered: nothing, with status 1$/],
+  ["", /^flatpak-spawn answered: no message, exit status 1$/],
 ];
 for (const [answer, sentence] of troubles) {
   test(`${answer || "no word"}: ${sentence}`, async () => {
@@ -131,7 +134,7 @@ test("what mends the bus depends on the place: root's containers have no session
     await at(toolbox, none),
     "there is no session bus here; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
   );
-  assert.is(await at(toolbox, refused), "the session bus denies access; start as the user it belongs to");
+  assert.is(await at(toolbox, refused), "the session bus denies access; run portshim as the user who owns the bus");
 });
 
 test("a bridge's own failure is told from its command's", () => {

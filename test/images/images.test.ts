@@ -380,11 +380,11 @@ test("an engine that goes away: how to start it again", () => {
 });
 
 for (const [argv, sentence] of [
-  [["frobnicate"], 'there is no command "frobnicate": there are wrap, build, check.'],
+  [["frobnicate"], 'unknown command "frobnicate"; known: wrap, build, check.'],
   [["wrap"], "write portshim-images wrap IMAGE [-t NAME:TAG] [--start N] [--user USER]."],
   [["check", "a", "b"], "write portshim-images check IMAGE [--json]."],
   [["check", "--frob", "web"], "Unknown option '--frob'; see portshim-images --help."],
-  [["--frob"], 'there is no command "--frob": there are wrap, build, check.'],
+  [["--frob"], 'unknown command "--frob"; known: wrap, build, check.'],
   [["wrap", "web", "--start"], "Option '--start <value>' argument missing; see portshim-images --help."],
   [
     ["check", "--host=ssh://me@there", "web"],

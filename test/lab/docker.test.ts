@@ -99,7 +99,10 @@ test("a network that is not of the user's podman, where that is not seen: nsente
   const mark = ["--volume", "/dev/null:/usr/bin/distrobox-host-exec:ro"];
   const run = await untouched(() => rootful([...mark, "--user", `${lab.uid}`, ...bus, ...HIGH, ...node], []));
   assert.equal([run.status, run.stdout], [69, ""]);
-  assert.match(run.stderr, "in this container's network namespace: it belongs to none of this user's podman containers\n");
+  assert.match(
+    run.stderr,
+    "in this container's network namespace: it belongs to none of this user's podman containers\n",
+  );
 });
 
 test("docker, the host's network, root: capability", async () => {

@@ -130,10 +130,10 @@ test("a file name that is not ASCII reaches the image", async () => {
 
 test("what is not there to build is named", async () => {
   for (const [argv, sentence] of [
-    [["nginx"], 'there is no recipe "nginx": there are layer, toolbox, node'],
+    [["nginx"], 'unknown recipe "nginx"; known: layer, toolbox, node'],
     [["node", "--build-arg", "BASE"], '--build-arg must be NAME=VALUE, not "BASE"'],
-    [["layer", "--build-arg", "BASE=x"], "no build argument BASE is taken here, none"],
-    [["--build-arg", "BAES=x"], "no build argument BAES is taken here, only BASE, NODE"],
+    [["layer", "--build-arg", "BASE=x"], "unknown build argument BASE; known: none"],
+    [["--build-arg", "BAES=x"], "unknown build argument BAES; known: BASE, NODE"],
   ] as const) {
     const { status, stderr } = await engine.images(["build", ...argv]);
     assert.equal([status, stderr], [2, `portshim-images: ${sentence}.\n`]);

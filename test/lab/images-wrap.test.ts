@@ -392,7 +392,7 @@ It starts without portshim. To have portshim in it: portshim-images wrap localho
     node: { path: "/usr/local/bin/node", version: "v26.10.0", onPath: true },
     sysctl: json.sysctl,
     start: 443,
-    verdict: "portshim, as 1000, makes sure that ports 443 and up can be bound, then becomes the rest.",
+    verdict: "portshim, as 1000, makes sure that ports 443 and up can be bound, then becomes what the image starts.",
   });
   assert.equal(json.sysctl[2], { file: "/etc/sysctl.d/80-web.conf", maskedBy: null, line: 2, value: 443 });
 });
@@ -404,12 +404,12 @@ test("check's other verdicts", async () => {
     "It starts without portshim. This is a toolbox image, which toolbox starts in its own way; in it, run portshim -- COMMAND.",
   );
   const sees = (ports: string) =>
-    `portshim, as root, makes sure that ports ${ports} can be bound, then becomes the rest.`;
+    `portshim, as root, makes sure that ports ${ports} can be bound, then becomes what the image starts.`;
   const anyones = sees("80 and up (or from the port that the host's files set)");
-  const asks = "if they need a privilege when it starts, it cannot ask the host, and";
+  const asks = "if these ports need privileges when it starts, it cannot ask the host, and";
   assert.is(
     await verdict("localhost/none:1"),
-    `${anyones} But it has no Node.js: ${asks} says so and starts the rest anyway (--optional).`,
+    `${anyones} But it has no Node.js: ${asks} says so and starts it anyway (--optional).`,
   );
   assert.is(
     await verdict("localhost/bare:1"),

@@ -127,7 +127,7 @@ test("what the host keeps already is applied, and not raised", async () => {
   await lab.removeFile("host", "/etc/sysctl.d/50-admin.conf");
   assert.equal([run.status, await lab.threshold(), await written(), restarted], [0, 443, "", 70], run.stderr);
   assert.equal(asked, [`/usr/sbin/sysctl -w ${NAME}=443`]);
-  const said = "/run/host/etc/sysctl.d/50-admin.conf:1 keeps it on the host, but it was never applied: setting it now";
+  const said = "/run/host/etc/sysctl.d/50-admin.conf:1 sets it on the host, but it was never applied: setting it now";
   assert.ok(run.stderr.startsWith(`portshim: ${said}\n`), run.stderr);
   assert.ok(
     run.stderr.endsWith("portshim: Done. Any user can now bind ports 443 and up, also after a reboot.\n"),
@@ -215,7 +215,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
     for (const argv of [[], ["--remove"]]) {
       const run = await persist(...argv);
       assert.is(run.status, 69, run.stderr);
-      const sentence = `on the host: ${FILE} exists, and portshim did not write it\n`;
+      const sentence = `on the host: it exists, and portshim did not write it\n`;
       assert.ok(run.stderr.includes(sentence), `${prepare}: ${run.stderr}`);
     }
     await lab.removeFile("host", FILE);

@@ -227,9 +227,7 @@ test("firewalld keeps others out: check in a toolbox says so, asks nobody, and i
   assert.match(firewall.join(), "org.fedoraproject.FirewallD1.");
   const report = await check();
   const [, command = ""] =
-    /\nThe host runs firewalld\. If it keeps others out, run this on the host:\n {4}(.*)\n$/.exec(
-      report,
-    ) ?? [];
+    /\nThe host runs firewalld\. If it keeps others out, run this on the host:\n {4}(.*)\n$/.exec(report) ?? [];
 
   // Others: a machine on the far end of a cable.
   const cable = `ip netns add far && ip link add near type veth peer name far netns far && ip addr add 192.0.2.1/24 dev near &&

@@ -49,7 +49,7 @@ for (const [name, script, code, sentence] of [
     "nobody answers",
     `echo ${START} Connection timed out >&2; exit 1`,
     "refused",
-    /: nobody answered the password prompt in the time that systemd allows \(.*Connection timed out\)$/,
+    /: nobody answered the password prompt within systemd's 25 seconds \(.*Connection timed out\)$/,
   ],
   ["a bus that dies", "exit 1", "bridge-failed", /the session bus went away$/],
 ] as const) {

@@ -64,7 +64,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     "a network nobody knows: no guess",
     inPodman({ network: "unknown" }),
     [],
-    { nsenter: /own network/, pkexec: /unknown/ },
+    { nsenter: /own network/, pkexec: /cannot tell/ },
   ],
   [
     "a host without pkexec and run0",

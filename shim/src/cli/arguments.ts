@@ -73,7 +73,7 @@ const TABLE: readonly Option[] = [
     flag: "--timeout",
     variable: "PORTSHIM_TIMEOUT",
     value: "SECONDS",
-    help: "how long a password prompt may stay open (default: 120)",
+    help: "how long a password prompt can stay open (default: 120)",
     of: ["start", "persist"],
     set: (options, value) => {
       options.timeout = ACCEPTED.timeout(decimal(value));

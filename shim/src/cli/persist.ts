@@ -55,7 +55,7 @@ const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
 // Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
 const REMOVE_AND_SET = `rm -f ${FILE} || exit; sysctl -p -`;
 
-const FOREIGN = `${FILE} exists, and portshim did not write it`;
+const FOREIGN = "it exists, and portshim did not write it";
 
 /** What is so on the host. */
 interface State {
@@ -149,7 +149,7 @@ export function hindrance(facts: Facts): string | undefined {
     return `this is ${place.what} with its own network: the host's value does not apply here`;
   if (network === "unknown") {
     const { usable, reason } = reach(facts);
-    return usable ? "unknown whether the network here is the host's" : reason;
+    return usable ? "cannot tell whether the network here is the host's" : reason;
   }
   if (threshold === undefined) return `this kernel has no ${NAME}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
@@ -353,7 +353,7 @@ function would(work: Work, facts: Facts): string {
 
 function neverApplied(facts: Facts): string {
   const kept = keeper(facts);
-  return `${kept ? keptBy(kept) : "a file"} keeps it on the host, but it was never applied`;
+  return `${kept ? keptBy(kept) : "a file"} sets it on the host, but it was never applied`;
 }
 
 function indented({ text = "" }: Work): string {

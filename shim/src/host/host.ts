@@ -110,11 +110,11 @@ const BUS_TROUBLE: readonly Trouble[] = [
     answer: /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
     problem: "the session bus denies access",
     container: "; start the container with --security-opt label=disable",
-    entered: "; start as the user it belongs to",
+    entered: "; run portshim as the user who owns the bus",
   },
   {
     answer: /connection is closed|closed the connection|EOF|authentication failed/i,
-    problem: "the session bus is another user's; start as the user it belongs to",
+    problem: "the session bus is another user's; run portshim as the user who owns the bus",
   },
   {
     answer:
@@ -129,7 +129,7 @@ const BUS_TROUBLE: readonly Trouble[] = [
 function problem(ending: Ending, bridge: Bridge, place: Place): string {
   const name = bridge.path === undefined ? "this machine" : bridge.name;
   if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = `${name} answered: ${printable(ending.stderr) || `nothing, with status ${ending.status}`}`;
+  const answer = `${name} answered: ${printable(ending.stderr) || `no message, exit status ${ending.status}`}`;
   if (!bridgeFailed(ending) || NOT_STARTED.test(answer)) return answer;
   const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
   return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;

@@ -25,7 +25,7 @@ export function accept(given: EnsureOptions): Accepted {
   if (stray !== undefined) {
     throw new PortshimError(
       "bad-usage",
-      `unknown option ${shown(stray)}; there are start, via, timeout, signal, logger`,
+      `unknown option ${shown(stray)}; known options: start, via, timeout, signal, logger`,
     );
   }
   const options: Options = {

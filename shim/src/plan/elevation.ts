@@ -90,7 +90,7 @@ export const sudo: Elevation = {
   onlyNamed: true,
   verdict(facts) {
     const may = onHostsValue(facts);
-    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo may need no password")) : may;
+    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo might not need a password")) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   run(facts, job) {
@@ -106,7 +106,7 @@ export function reach({ bridge, host, place }: Facts): Verdict {
     // Elsewhere it would not help without the session bus.
     return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
   }
-  if (!host) return no("the host was not asked, as there was no need");
+  if (!host) return no("the host was not asked: no need");
   return "problem" in host ? no(host.problem) : yes("the host answers");
 }
 
@@ -116,7 +116,7 @@ function onHostsValue(facts: Facts): Verdict {
   if (!reachable.usable) return reachable;
   if (facts.network === "own")
     return no(`${facts.place.what} with its own network: the host's value does not apply here`);
-  if (facts.network === "unknown") return no("unknown whether the network here is the host's");
+  if (facts.network === "unknown") return no("cannot tell whether the network here is the host's");
   return yes("");
 }
 
@@ -194,7 +194,7 @@ function answered({ bridge }: Facts, { isDone }: Job, ending: Ending): Ending {
 
 /** What it said to that, as the middle of a sentence. */
 export function answerOf({ stderr, status }: Ending): string {
-  return printable(stderr) || `nothing, with status ${status}`;
+  return printable(stderr) || `no message, exit status ${status}`;
 }
 
 /** Polkit had nothing to ask with: pkexec and run0 then look for a terminal of their own. */
@@ -207,8 +207,7 @@ function hasNoAgent(answer: string): boolean {
 function refusal(answer: string): string {
   if (/^sudo:/.test(answer)) return answer;
   // systemd waits 25 seconds for polkit, whatever run0 is told.
-  if (/timed out/.test(answer))
-    return `nobody answered the password prompt in the time that systemd allows (${answer})`;
+  if (/timed out/.test(answer)) return `nobody answered the password prompt within systemd's 25 seconds (${answer})`;
   if (hasNoAgent(answer)) {
     return `nobody can be asked for a password, as no polkit agent is running in this session (${answer})`;
   }

@@ -55,7 +55,7 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
   if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
   if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
   if (place.keeper === "host")
-    return `Run this in its network namespace, or on the host if it shares the host's:\n${onHost}`;
+    return `Run this in the server's network namespace, or on the host if the server uses the host's network:\n${onHost}`;
   const start = `Start it with this:\n${own(setting)
     .map((line) => `    ${line}`)
     .join("\n")}`;
