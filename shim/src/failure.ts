@@ -1,5 +1,4 @@
 import { NAME } from "./here/threshold.js";
-import { DROP_IN } from "./sysctl/dropin.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
 const SENTENCES = {
@@ -15,7 +14,7 @@ const SENTENCES = {
   "bridge-failed": (detail: string) => `cannot ask the host: ${detail}`,
   "host-failed": (detail: string) => `sysctl failed on the host: ${detail}`,
   "nsenter-failed": (detail: string) => `cannot set ${NAME} in this container's network namespace: ${detail}`,
-  "no-persist": (detail: string) => `cannot change /${DROP_IN} on the host: ${detail}`,
+  "no-persist": (detail: string) => detail,
   "persist-failed": (detail: string) => `persist failed: ${detail}`,
   unchanged: (detail: string) => `the host reports success, but ${NAME} is still ${detail}`,
   "no-user": (detail: string) => `cannot switch to the user: ${detail}`,

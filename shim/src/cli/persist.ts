@@ -96,12 +96,12 @@ async function run(call: Call): Promise<number> {
   log("detail", report.facts(facts));
   const { hostRoot: root = "/" } = facts.place;
   const reason = hindrance(facts);
-  if (reason !== undefined) throw new PortshimError("no-persist", reason);
+  if (reason !== undefined) throw noPersist(reason);
 
   const winner = options.remove ? undefined : stronger(facts, root);
   if (winner) log("notice", wins(winner, facts));
   const work = options.remove ? removal(root) : keeping(facts, root);
-  if (work && work.kind !== "apply" && isForeign(root)) throw new PortshimError("no-persist", FOREIGN);
+  if (work && work.kind !== "apply" && isForeign(root)) throw noPersist(FOREIGN);
   if (work === undefined || isIn(root, work)) {
     log("info", nothingToDo(facts, options, winner));
     return STATUS.ok;
@@ -133,9 +133,13 @@ async function run(call: Call): Promise<number> {
   throw last;
 }
 
+function noPersist(reason: string): PortshimError {
+  return new PortshimError("no-persist", `cannot change ${FILE} on the host: ${reason}`);
+}
+
 /** systemd brings that folder; a command that made it as well would not fit into the prompt. */
 function noFolder(): PortshimError {
-  const error = new PortshimError("no-persist", `the host has no /${FOLDER}`);
+  const error = noPersist(`the host has no /${FOLDER}`);
   error.remedy = `Run this on the host, then persist again:\n    sudo mkdir -m 755 /${FOLDER}`;
   return error;
 }
@@ -263,10 +267,7 @@ function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string):
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
   const offered = WAYS.map(({ name }) => name).join(", ");
-  const error = new PortshimError(
-    "no-persist",
-    verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`,
-  );
+  const error = noPersist(verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
   error.remedy = remedy;
   throw error;
 }
