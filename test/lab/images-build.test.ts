@@ -106,7 +106,7 @@ test("on a terminal there is a line for each step, and what a step prints passes
   const command = `stty columns 60; ${lab.nodes}/node26/bin/node ${lab.repository}/images/portshim-images build layer`;
   const { stdout } = await lab.asUser(["script", "-qec", command, "/dev/null"]);
   const lines = stdout.split("\r\n");
-  assert.equal(lines.slice(0, 2), ["\r\x1b[KSTEP 1/2: FROM scratch", "\r\x1b[KSTEP 2/2: COPY rootfs/ /"]);
+  assert.equal(lines.slice(0, 2), ["\r\x1b[KSTEP 1/3: FROM scratch", "\r\x1b[KSTEP 2/3: COPY rootfs/ /"]);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the terminal line is redrawn with them.
   assert.match(lines[2] as string, /^(\r\x1b\[K {2}.{1,56})+\r\x1b\[Klocalhost\/portshim:latest: portshim alone/);
 });

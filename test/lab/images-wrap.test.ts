@@ -182,7 +182,7 @@ test("without Node.js: as before, and the person is told", async () => {
   // At 1024, which podman's containers start with.
   const run = await lab.asUser(["podman", "run", "--rm", "localhost/none:1", "echo", "started"]);
   assert.equal([run.status, run.stdout], [0, "started\n"]);
-  assert.match(run.stderr, /^portshim: Node\.js 20 or later is needed here/);
+  assert.match(run.stderr, /^portshim: cannot start Node\.js 20 or later, which is needed here/);
   assert.match(run.stderr, /\nportshim: starting the command anyway \(--optional\)\n$/);
 });
 
@@ -207,7 +207,7 @@ ENTRYPOINT ["/busybox", "echo"]
   assert.equal(await run(`--sysctl=${SETTING}=80`), { status: 0, signal: null, stdout: "started\n", stderr: "" });
   const unsatisfied = await run();
   assert.equal([unsatisfied.status, unsatisfied.stdout], [0, "started\n"]);
-  assert.match(unsatisfied.stderr, /^portshim: Node\.js 20 or later is needed here/);
+  assert.match(unsatisfied.stderr, /^portshim: cannot start Node\.js 20 or later, which is needed here/);
 
   const dropped = await engine.images(["wrap", "localhost/bare:1", "--user=1000"]);
   assert.equal(
@@ -303,8 +303,8 @@ test("an image that is made to be built on is refused, and none of what it has i
   assert.is(status, 1);
   assert.match(
     stderr,
-    "portshim-images: localhost/onbuild:1 is made to be built on: it has ONBUILD instructions, which would be carried " +
-      "out now. Build your image on it, and wrap that.\n",
+    "portshim-images: localhost/onbuild:1 is a base image: it has ONBUILD instructions, which would run now. " +
+      "Build your image on it, and wrap that.\n",
   );
   assert.equal(await settled(before), before);
 });

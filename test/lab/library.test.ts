@@ -104,7 +104,7 @@ test("polkit says no: the sentence of the command line, and nothing changed", as
   assert.equal([failure.code, failure.isRefusal, await lab.threshold()], ["refused", true, 1024]);
   // The command line alone says more: of its own exit status, and what ran as root, which a logger would have got.
   const said = await commandLine();
-  assert.ok(said.includes(`portshim: ${failure.message}\n${failure.remedy}\n(A systemd unit`), said);
+  assert.ok(said.includes(`portshim: ${failure.message}\n${failure.remedy}\nIn a systemd unit, `), said);
 
   const run = await (await app()).exited;
   assert.is(run.status, 77);

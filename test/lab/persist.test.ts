@@ -231,7 +231,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
 
 test("--remove takes no --start", async () => {
   const run = await persist("--remove", "--start=80");
-  const sentence = "--remove puts back what the host's files say, and takes no --start";
+  const sentence = "--remove restores what the host's other files set, and takes no --start";
   assert.equal([run.status, run.stderr], [64, `portshim: ${sentence}\n`]);
   // A variable may be there for the servers.
   const variable = await lab.inToolbox(["portshim", "persist", "--remove"], { env: { PORTSHIM_START: "80" } });
@@ -241,7 +241,7 @@ test("--remove takes no --start", async () => {
 test("on the host in a network namespace of its own: the reason", async () => {
   const run = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: onHost.env });
   assert.equal([run.status, await written()], [69, ""]);
-  assert.match(run.stderr, "on the host: this is the host itself with its own network, for which");
+  assert.match(run.stderr, "on the host: this is the host itself with its own network: the host");
 });
 
 test("a folder of the host's that cannot be looked into is left alone", async () => {
@@ -437,7 +437,7 @@ test("elsewhere: the reason", async () => {
   );
   const unshared = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: { ...onHost.env, container: "x" } });
   assert.is(unshared.status, 69);
-  assert.match(unshared.stderr, "on the host: this is a place that is neither a host nor a container");
+  assert.match(unshared.stderr, "on the host: this is neither a host nor a container");
 });
 
 test("no bus: the reason, and nothing is changed", async () => {
