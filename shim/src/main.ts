@@ -4,4 +4,4 @@ if (Number.parseInt(process.versions.node, 10) < 20) {
   process.exit(69);
 }
 
-(require("./cli/entrypoint.js") as typeof import("./cli/entrypoint.js")).entrypoint(process.argv.slice(2), process.env);
+require("./cli/entrypoint.js").entrypoint(process.argv.slice(2), process.env);

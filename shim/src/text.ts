@@ -8,6 +8,8 @@ const LONGEST_ANSWER = 400;
  * 400 characters. What the host answers is not trusted.
  */
 export function printable(answer: string): string {
+  // Most of it is plain, and what follows takes a millisecond to prepare.
+  if (/^[!-~]{0,100}$/.test(answer)) return answer;
   const line = answer
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]+/gu, " ")
     .replace(/ +/g, " ")

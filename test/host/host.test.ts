@@ -2,8 +2,8 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import { networkNamespaceOf } from "../../shim/lib/here/network.js";
-import type { Place } from "../../shim/lib/here/place.js";
+
+import { networkNamespaceOf, type Place } from "../../shim/lib/here/place.js";
 import { liveThreshold } from "../../shim/lib/here/threshold.js";
 import type { Bridge } from "../../shim/lib/host/bridge.js";
 import { askHost, bridgeFailed, type Host, type NoHost } from "../../shim/lib/host/host.js";

@@ -13,9 +13,10 @@ import {
 import { constants } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+
 import type { Options } from "../../shim/lib/attempt/options.js";
 import { parse } from "../../shim/lib/cli/arguments.js";
-import { wanted } from "../../shim/lib/facts/wanted.js";
+import { wanted } from "../../shim/lib/facts/facts.js";
 import { FILE, isSatisfied, NAME } from "../../shim/lib/here/threshold.js";
 import { resolve } from "../../shim/lib/sysctl/resolve.js";
 import { PORTSHIM, ROOT } from "../need.js";
@@ -108,7 +109,14 @@ class Stage {
     return this.#with(tree, async () => {
       process.seteuid?.(ORDINARY_ID);
       try {
-        return isSatisfied(live, wanted(options.start, resolve(root), resolve(join(root, "run/host"))).value);
+        return isSatisfied(
+          live,
+          wanted(
+            options.start,
+            () => resolve(root),
+            () => resolve(join(root, "run/host")),
+          ).value,
+        );
       } finally {
         process.seteuid?.(0);
       }

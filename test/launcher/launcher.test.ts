@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -480,6 +480,23 @@ test("a capability of the launcher's file ends with exec, and is no reason to re
   const refused = start(1024, "--via=capability", ...STARTED);
   assert.equal([refused.status, refused.stdout], [69, ""]);
   assert.match(refused.stderr, /cannot lower \S+ from here/);
+});
+
+test("a reply to a launcher that has been killed is no error", async () => {
+  const script = `process.stdin.once("data", () => { require(LIBRARY).send({ refused: true }); console.log("went on"); }).resume()`;
+  const helper = spawn(node(26), ["-e", script.replace("LIBRARY", JSON.stringify(join(LIBRARY, "launcher", "reply.js")))], {
+    stdio: ["pipe", "pipe", "pipe", "pipe"],
+  });
+  helper.stdio[3]?.destroy();
+  helper.stdin?.write("go");
+  helper.stdin?.end();
+  let said = "";
+  for (const stream of [helper.stdout, helper.stderr])
+    stream?.on("data", (text) => {
+      said += text;
+    });
+  const status = await new Promise((resolve) => helper.once("close", resolve));
+  assert.equal([status, said], [0, "went on\n"]);
 });
 
 test.run();

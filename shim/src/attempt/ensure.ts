@@ -1,5 +1,5 @@
 import type { Done, Log } from "../contract.js";
-import { type Facts, gather } from "../facts/facts.js";
+import { type Facts, gather, type Request } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import type { Drop } from "../launcher/drop.js";
@@ -7,20 +7,9 @@ import type { Plan, Step } from "../plan/plan.js";
 import type { Options } from "./options.js";
 
 /** What is to be ensured, for whom, and who is told of it. */
-export interface Task {
+export interface Task extends Omit<Request, "start" | "asker"> {
   readonly options: Options;
-  /** How the server becomes another user; see dropFor(). */
-  readonly drop: Drop | undefined;
-  readonly env: NodeJS.ProcessEnv;
   readonly log: Log;
-  /** Stops it: with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** See facts.ts. */
-  readonly ownTerminal?: boolean;
-  /** Find out more than there is need for; see facts.ts. */
-  readonly thorough?: boolean;
-  /** The server can bind low ports as it is: it holds CAP_NET_BIND_SERVICE, whatever this process holds. */
-  readonly canBind: boolean;
   /** Takes turns with others that would ask somebody; default: our launcher has done so. */
   readonly takeTurns?: TakeTurns;
 }
@@ -30,24 +19,15 @@ export type TakeTurns = <T>(work: () => Promise<T>, done: () => T | undefined) =
 
 /** How the server becomes the user of --user, if there is one. Throws PortshimError `no-user` or `no-drop`. */
 export function dropFor({ user }: Options): Drop | undefined {
-  return user === undefined
-    ? undefined
-    : (require("../launcher/drop.js") as typeof import("../launcher/drop.js")).dropTo(user);
+  return user === undefined ? undefined : require("../launcher/drop.js").dropTo(user);
 }
 
 /** What is needed once the facts are known. */
 function later() {
   return {
-    ...(require("../plan/plan.js") as typeof import("../plan/plan.js")),
-    report: require("../report/report.js") as typeof import("../report/report.js"),
-    remedy: require("../report/remedy.js") as typeof import("../report/remedy.js"),
+    plan: require("../plan/plan.js").plan,
+    report: require("../report/report.js"),
   };
-}
-
-/** Loads it while the host answers, which takes as long. */
-async function prepareLater(): Promise<void> {
-  await new Promise(setImmediate);
-  later();
 }
 
 /** The plan for a task, and the facts it is made from. */
@@ -58,11 +38,13 @@ export interface Found {
 
 /** Finds what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<Found> {
-  const { options, drop, env, signal, canBind, ownTerminal = false, thorough = false } = task;
-  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, ownTerminal, thorough };
-  const [facts] = await Promise.all([gather(request), prepareLater()]);
+  const { options, signal } = task;
+  const gathering = gather({ ...task, start: options.start, asker: options.startBy });
+  // By now the host is at work on its answer, which takes as long.
+  const { plan } = later();
+  const facts = await gathering;
   signal?.throwIfAborted();
-  return { facts, plan: later().plan(facts, options.via) };
+  return { facts, plan: plan(facts, options.via) };
 }
 
 /**
@@ -72,7 +54,7 @@ export async function preview(task: Task): Promise<Found> {
  */
 export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> {
   const { log, signal } = task;
-  const { report, remedy } = later();
+  const { report } = later();
   log("detail", report.facts(facts));
   for (const refused of report.refused(facts)) log("info", refused);
   if (plan.satisfied) return "already";
@@ -91,7 +73,7 @@ export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> 
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), remedy.nextStep(facts)].join("\n");
+  last.remedy = [...report.tried(facts, usable), require("../report/remedy.js").nextStep(facts)].join("\n");
   throw last;
 }
 
@@ -108,11 +90,13 @@ async function carryOut({ route }: Step, facts: Facts, { options, log, signal }:
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
   if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
-  await route.attempt(facts, value, options.timeout * 1000, signal);
+  const attempting = route.attempt(facts, value, options.timeout * 1000, signal);
+  const success = route.leavesThreshold ? undefined : report.success(facts);
+  await attempting;
   signal?.throwIfAborted();
-  if (route.leavesThreshold) return route.name;
+  if (success === undefined) return route.name;
   const now = liveThreshold();
   if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now));
-  log("info", report.success(facts));
+  log("info", success);
   return route.name;
 }

@@ -14,11 +14,11 @@ export const check: Command = {
   run,
 };
 
-async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
+async function run({ options, env, holdsCapability, log, signal, print }: Call): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env);
   const drop = dropFor(options);
-  const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });
+  const { facts, plan } = await preview({ options, drop, env, holdsCapability, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);
   if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
   else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));

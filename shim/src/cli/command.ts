@@ -1,12 +1,10 @@
 import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
+import type { Request } from "../facts/facts.js";
 
 /** What a command of portshim's own is given. */
-export interface Call {
+export interface Call extends Pick<Request, "env" | "holdsCapability"> {
   readonly options: Options;
-  readonly env: NodeJS.ProcessEnv;
-  /** A server can bind low ports as it is; see Task. */
-  readonly canBind: boolean;
   /** Stops it: with the signal's reason. */
   readonly signal: AbortSignal;
   readonly log: Log;

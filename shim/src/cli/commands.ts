@@ -14,11 +14,11 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: "check",
     what: "show what portshim sees and would do, and change nothing",
-    load: () => (require("./check.js") as typeof import("./check.js")).check,
+    load: () => require("./check.js").check,
   },
   {
     name: "persist",
     what: "have the host keep the threshold over reboots, or no longer (--remove)",
-    load: () => (require("./persist.js") as typeof import("./persist.js")).persist,
+    load: () => require("./persist.js").persist,
   },
 ];

@@ -1,16 +1,15 @@
 import { fstatSync, writeSync } from "node:fs";
-import { constants } from "node:os";
 import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
 import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
+import type { Request } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
-import { LAUNCHER } from "../launcher/launcher.js";
-import type { Reply } from "../launcher/reply.js";
+import { LAUNCHER, type Reply, send } from "../launcher/reply.js";
 import { printable } from "../text.js";
 import { COMMAND_NAMES, type CommandName, type Invocation, parse } from "./arguments.js";
 import type { Command } from "./command.js";
-import { STATUS, signalled, statusOf } from "./status.js";
+import { STATUS, statusOf } from "./status.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
 type Outcome = { readonly reply: Reply } | { readonly status: number };
@@ -20,22 +19,22 @@ type Outcome = { readonly reply: Reply } | { readonly status: number };
  * launcher gives: "1" if the command will hold CAP_NET_BIND_SERVICE, else "0"; then the arguments of portshim.
  */
 export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
-  const [canBind, ...words] = argv;
+  const [holdsCapability, ...words] = argv;
   if (!isSocket(LAUNCHER)) {
     say("main.js is started by portshim, not by hand");
     process.exit(STATUS.usage);
   }
-  const stop = new AbortController();
-  const stopBy = (name: NodeJS.Signals) => () => stop.abort(signalled(constants.signals[name]));
-  process.on("SIGTERM", stopBy("SIGTERM"));
+  const stopping = new AbortController();
+  const stop = () => stopping.abort(STATUS.terminated);
+  process.on("SIGTERM", stop);
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
   for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
-  const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
-  const running = dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
-  watchLauncher(stopBy("SIGTERM"));
+  const setting: Setting = { holdsCapability: holdsCapability === "1", env, signal: stopping.signal };
+  const running = dispatch(words, setting).catch((error) => failed(error, words, stopping.signal));
+  watchLauncher(stop);
   const outcome = await running;
   if ("status" in outcome) process.exit(outcome.status);
-  tell(outcome.reply);
+  send(outcome.reply);
   // The launcher waits for our end, and Node would take its time.
   process.kill(process.pid, "SIGKILL");
   return new Promise(() => {});
@@ -43,7 +42,7 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
 
 /** Calls `gone` when the launcher is gone: nobody waits for a prompt then. */
 function watchLauncher(gone: () => void): void {
-  const { Socket } = require("node:net") as typeof import("node:net");
+  const { Socket } = require("node:net");
   new Socket({ fd: LAUNCHER })
     .on("error", () => {})
     .on("close", gone)
@@ -60,7 +59,7 @@ function isSocket(fd: number): boolean {
 }
 
 /** What comes from the launcher. */
-type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
+type Setting = Pick<Request, "env" | "holdsCapability"> & { readonly signal: AbortSignal };
 
 async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
   if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
@@ -90,14 +89,13 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
   }
   const more = isCommand(words[0]) ? [] : report().restarts(error);
   say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
-  if (error.isRefusal) tell({ refused: true });
+  if (error.isRefusal) send({ refused: true });
   return { status: statusOf(error) };
 }
 
 async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
-  if (options.help)
-    return print(help().help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
-  if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
+  if (options.help) return print(help().help(commands(), require("../plan/route.js").ROUTES));
+  if (options.version) return print(`portshim ${require("./version.js").VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
   const found = await preview({ ...task, thorough: options.dryRun });
@@ -108,7 +106,7 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
   // Before anybody is asked for it.
-  (require("./executable.js") as typeof import("./executable.js")).requireExecutable(command[0] ?? "", setting.env);
+  require("./executable.js").requireExecutable(command[0] ?? "", setting.env);
   await ensure(task, found);
   setting.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };
@@ -116,21 +114,17 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
   return { reply: { start: true, user: drop.user, keepsPort } };
 }
 
-function tell(reply: Reply): void {
-  (require("../launcher/reply.js") as typeof import("../launcher/reply.js")).send(reply);
-}
-
 function commands() {
-  return (require("./commands.js") as typeof import("./commands.js")).COMMANDS;
+  return require("./commands.js").COMMANDS;
 }
 
 function help() {
-  return require("./help.js") as typeof import("./help.js");
+  return require("./help.js");
 }
 
 /** Loaded when something has to be said. */
 function report() {
-  return require("../report/report.js") as typeof import("../report/report.js");
+  return require("../report/report.js");
 }
 
 function logger({ quiet, verbose }: Options): Log {

@@ -1,6 +1,6 @@
 import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
-import type { Network } from "../here/network.js";
+import type { Network } from "../here/place.js";
 import type { Host, NoHost } from "../host/host.js";
 import { keeper, keptBy, type Lifetime, lifetime } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import type { Options } from "../attempt/options.js";
 import { type Facts, gather, isLocal } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { networkNamespaceOf } from "../here/network.js";
+import { networkNamespaceOf } from "../here/place.js";
 import { isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
 import { HOST_ENVIRONMENT } from "../host/bridge.js";
 import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
@@ -78,7 +78,7 @@ const asWeAre: Elevation = {
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
 async function run(call: Call): Promise<number> {
-  const { options, env, canBind, log, signal, print } = call;
+  const { options, env, holdsCapability, log, signal, print } = call;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
@@ -87,7 +87,7 @@ async function run(call: Call): Promise<number> {
     asker: options.startBy,
     drop: undefined,
     env,
-    canBind,
+    holdsCapability,
     signal,
     ownTerminal: true,
     thorough: true,

@@ -22,12 +22,9 @@ export const STATUS = {
   notExecutable: 126,
   /** There is no such command. */
   notFound: 127,
+  /** SIGTERM. */
+  terminated: 128 + 15,
 } as const;
-
-/** The status of a program that signal number `signal` ended. */
-export function signalled(signal: number): number {
-  return 128 + signal;
-}
 
 /** The exit status of each failure but those that mean that there is no way, or that the host failed. */
 const STATUSES: Partial<Record<FailureCode, number>> = {

@@ -1,12 +1,21 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
-import { type Network, networkNamespaceOf } from "../here/network.js";
-import { HOST_ROOT, type Place, place } from "../here/place.js";
+
+import { HOST_ROOT, type Network, networkNamespaceOf, type Place, place } from "../here/place.js";
 import { FILE, liveThreshold } from "../here/threshold.js";
 import { type Bridge, findBridge } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
 import type { Drop } from "../launcher/drop.js";
-import { type Resolution, resolve } from "../sysctl/resolve.js";
-import { type Wanted, wanted } from "./wanted.js";
+import type { Resolution } from "../sysctl/resolve.js";
+
+/** The threshold to reach, and who asked for it. */
+export interface Wanted {
+  /** 0–65535. */
+  readonly value: number;
+  /** For a sentence: "/etc/sysctl.d/80-web.conf:1", "--start", "this server"; undefined: nobody asked, it is 80. */
+  readonly by: string | undefined;
+  /** It was asked for in a sysctl.d file that was never applied here. */
+  readonly fromFile: boolean;
+}
 
 /** Everything the plan is made from, read once. */
 export interface Facts {
@@ -43,10 +52,12 @@ export interface Request {
   readonly start: number | undefined;
   /** Who asks for `start`, for a sentence; undefined: the command line. */
   readonly asker?: string | undefined;
+  /** How the server becomes another user; undefined: it does not. */
   readonly drop: Drop | undefined;
-  /** The server holds CAP_NET_BIND_SERVICE, whatever this process holds. */
-  readonly canBind: boolean;
+  /** The server will hold CAP_NET_BIND_SERVICE, whatever this process holds. */
+  readonly holdsCapability: boolean;
   readonly env: NodeJS.ProcessEnv;
+  /** Stops it: with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /** The terminal is ours to ask on; default: it is that of a program which calls the library. */
   readonly ownTerminal?: boolean;
@@ -61,34 +72,35 @@ export interface Request {
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Request): Promise<Facts> {
-  const { start, asker, drop, env, signal, ownTerminal = false, thorough = false } = request;
+  const { start, asker, drop, env, holdsCapability, signal, ownTerminal = false, thorough = false } = request;
   const where = place(env);
-  const declaredHere = resolve();
-  // What takes time and does not decide is left for later: the host needs time for its answer.
-  const isHostsWord = start === undefined && declaredHere.declared === undefined;
-  const hostsWord = isHostsWord ? declaredBy(where) : undefined;
-  const asked = wanted(start, declaredHere, hostsWord, asker);
+  // What does not decide whether the host is asked is read later: the host needs time for its answer.
+  const here = once(() => require("../sysctl/resolve.js").resolve());
+  const onHost = once(() => declaredBy(where));
+  const boot = once(() => atBoot(where));
+  const asked = wanted(start, here, onHost, asker);
   const goal = asked.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high || thorough ? await canServerBind(request, goal, threshold) : undefined;
+  const isSettled = high && threshold !== undefined && !holdsCapability;
+  const bindable = isSettled ? false : high || thorough ? await canServerBind(goal, holdsCapability) : undefined;
   const bridge = findBridge(where, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
   const asking = (stuck || thorough) && bridge ? askHost(bridge, where, thorough, signal) : undefined;
-  const declaredOnHost = hostsWord ?? declaredBy(where);
-  const hostsRestart = atBoot(where);
+  const [declaredHere, declaredOnHost] = [here(), onHost()];
   const host = await asking;
   const network = whose(bridge, networkNamespace, host);
-  const afterRestart = network === "hosts" ? hostsRestart : undefined;
   return {
     threshold,
     wanted: asked,
     place: where,
     declaredHere,
     declaredOnHost,
-    afterRestart,
+    get afterRestart() {
+      return network === "hosts" ? boot() : undefined;
+    },
     writable,
     drop,
     mayBind: bindable,
@@ -100,26 +112,51 @@ export async function gather(request: Request): Promise<Facts> {
   };
 }
 
+/** What is wanted if nothing asks for anything: the web's port. */
+const WEB = 80;
+
+/**
+ * The threshold that is wanted: `start`, which `asker` asks for (--start or PORTSHIM_START, or a program), else what
+ * the sysctl.d files here declare, else the host's, else 80.
+ */
+export function wanted(
+  start: number | undefined,
+  here: () => Resolution,
+  host: () => Resolution | undefined,
+  asker = "--start",
+): Wanted {
+  if (start !== undefined) return { value: start, by: asker, fromFile: false };
+  const declared = here().declared ?? host()?.declared;
+  if (declared?.value === undefined) return { value: WEB, by: undefined, fromFile: false };
+  return { value: declared.value, by: `${declared.file}:${declared.line}`, fromFile: true };
+}
+
+/** Reads it when it is first asked for. */
+function once<T>(read: () => T): () => T {
+  let found: { value: T } | undefined;
+  return () => {
+    found ??= { value: read() };
+    return found.value;
+  };
+}
+
 /** Whether the server can bind the lowest wanted port as it is. */
-async function canServerBind(request: Request, goal: number, threshold: number | undefined): Promise<boolean> {
-  if (!request.canBind) {
-    if (threshold !== undefined && threshold > goal) return false;
-    // One of Node's own file lets this process bind, but not the server.
-    const { effectiveCapabilities } = require("../here/capabilities.js") as typeof import("../here/capabilities.js");
-    if (effectiveCapabilities().has("net_bind_service")) return false;
-  }
-  const { mayBind } = require("../here/bind.js") as typeof import("../here/bind.js");
+async function canServerBind(goal: number, holdsCapability: boolean): Promise<boolean> {
+  // One of Node's own file lets this process bind, but not the server.
+  const isOurs = !holdsCapability && require("../here/capabilities.js").effectiveCapabilities().has("net_bind_service");
   // Even a capability may not count here: a container's root has it, but not over the host's network.
-  return mayBind(Math.max(goal, 1));
+  return !isOurs && require("../here/bind.js").mayBind(Math.max(goal, 1));
 }
 
 /** What the host's files declare, seen from a container. */
 function declaredBy({ isHost }: Place): Resolution | undefined {
-  return existsSync(HOST_ROOT) && isHost !== "yes" ? resolve(HOST_ROOT) : undefined;
+  return existsSync(HOST_ROOT) && isHost !== "yes" ? require("../sysctl/resolve.js").resolve(HOST_ROOT) : undefined;
 }
 
 function atBoot({ hostRoot }: Place): Resolution | undefined {
-  return hostRoot !== undefined && existsSync(hostRoot) ? resolve(hostRoot, new Map(), "boot") : undefined;
+  return hostRoot !== undefined && existsSync(hostRoot)
+    ? require("../sysctl/resolve.js").resolve(hostRoot, new Map(), "boot")
+    : undefined;
 }
 
 function whose(bridge: Bridge | undefined, ours: number | undefined, host: Host | NoHost | undefined): Network {

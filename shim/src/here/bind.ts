@@ -40,7 +40,7 @@ function bindTcp(port: number, host: string): Promise<string | undefined> {
 
 function bindUdp(port: number): Promise<string> {
   // Loaded only here, because it is hardly ever needed.
-  const { createSocket } = require("node:dgram") as typeof import("node:dgram");
+  const { createSocket } = require("node:dgram");
   return new Promise((resolve) => {
     const socket = createSocket("udp4");
     socket.on("error", ({ code = "" }: NodeJS.ErrnoException) => {

@@ -24,6 +24,9 @@ export interface Place {
   readonly hostRoot?: string;
 }
 
+/** How our network namespace stands to the host's. */
+export type Network = "hosts" | "own" | "unknown";
+
 /** Where evidence is looked for. */
 interface Scene {
   /** Whether this absolute path is there. */
@@ -205,4 +208,13 @@ function attempt(read: () => string): string {
   } catch {
     return "";
   }
+}
+
+/**
+ * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
+ */
+export function networkNamespaceOf(process: number | "self"): number | undefined {
+  const link = attempt(() => readlinkSync(`/proc/${process}/ns/net`));
+  const digits = /^net:\[([1-9]\d{0,14})\]$/.exec(link)?.[1];
+  return digits === undefined ? undefined : Number(digits);
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
-import { constants } from "node:os";
-import { withParent } from "../launcher/launcher.js";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 
 /** How a program ended. */
 export interface Ending {
@@ -33,7 +33,7 @@ export interface Conditions {
   readonly input?: string | undefined;
   /** A terminal's descriptor, which is its stdin and stdout instead. */
   readonly terminal?: number | undefined;
-  /** Have it die when we do, even of KILL; see launcher.ts. */
+  /** Have it die when we do, even of KILL; see withParent(). */
   readonly dieWithUs?: boolean;
   /** Most bytes kept of either stream; default: 64 KiB. */
   readonly most?: number;
@@ -110,6 +110,17 @@ export function run(argv: readonly string[], conditions: Conditions): Promise<En
         child.stderr?.destroy();
       }, GRACE).unref(),
     );
-    child.on("close", (status, name) => end(status ?? 128 + (name ? constants.signals[name] : 0)));
+    child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
   });
+}
+
+/**
+ * The command before a command that has the kernel end it when this process ends, even by KILL: prctl(2),
+ * PR_SET_PDEATHSIG. Exec of a set-user-ID program clears that. Empty on a machine for which there is no launcher.
+ */
+function withParent(): string[] {
+  // In npm's package, and in an image.
+  const places = [`../../launcher/portshim-${require("node:os").machine()}`, "../../../bin/portshim"];
+  const launcher = places.map((path) => join(__dirname, path)).find((path) => existsSync(path));
+  return launcher === undefined ? [] : [launcher, "--with-parent", String(process.pid)];
 }

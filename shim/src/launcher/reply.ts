@@ -1,6 +1,9 @@
 import { writeSync } from "node:fs";
+
 import type { User } from "../here/user.js";
-import { LAUNCHER } from "./launcher.js";
+
+/** The descriptor of ours on which the launcher waits for a reply. */
+export const LAUNCHER = 3;
 
 /** What the launcher is told; with neither `start` nor `refused` it needs no reply. */
 export interface Reply {
@@ -36,7 +39,11 @@ function encode({ start = false, refused = false, user, keepsPort = false }: Rep
   return bytes;
 }
 
-/** Tells the launcher. Throws if it is gone. */
+/** Tells the launcher. */
 export function send(reply: Reply): void {
-  writeSync(LAUNCHER, encode(reply));
+  try {
+    writeSync(LAUNCHER, encode(reply));
+  } catch {
+    // It has been killed, and nobody waits.
+  }
 }

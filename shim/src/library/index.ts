@@ -24,7 +24,8 @@ export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
     env: process.env,
     log,
     signal,
-    canBind: true,
+    // The server is this process: it can be asked.
+    holdsCapability: true,
     takeTurns: (work, isDone) => exclusively(work, isDone, { signal, patience: (asked.timeout + 2) * 1000 }),
   };
   return ensure(task, await preview(task));

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from "node:fs";
+
 import { PortshimError } from "../failure.js";
-import { networkNamespaceOf } from "../here/network.js";
+import { networkNamespaceOf } from "../here/place.js";
 
 /** How long to wait for one's turn. */
 export interface Waiting {

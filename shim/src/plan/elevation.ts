@@ -179,7 +179,7 @@ async function askOnTerminal(facts: Facts, argv: readonly string[], conditions: 
   if (!facts.ownTerminal) return undefined;
   // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
   if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
-  const { onTerminal } = require("./terminal.js") as typeof import("./terminal.js");
+  const { onTerminal } = require("./terminal.js");
   const { timeout, signal, input } = conditions;
   const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
   return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));

@@ -1,10 +1,8 @@
 import { type Facts, isLocal } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
 import { NAME } from "../here/threshold.js";
-import { keeper, keptBy } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
-import { keep, nextStep } from "./remedy.js";
 
 /** Who asked for which value, and that it does not hold. */
 export function request({ wanted, threshold }: Facts): string {
@@ -37,9 +35,10 @@ export function wouldRun(command: readonly string[]): string {
 /** That it worked, until when, and how to keep it. */
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
+  const { keeper, keptBy } = require("../plan/lifetime.js");
   const kept = keeper(facts);
   if (kept) return `${can}, also after a reboot (${keptBy(kept)}).`;
-  return `${can}, until ${end(facts)}. To make it permanent:\n    ${keep(facts)}`;
+  return `${can}, until ${end(facts)}. To make it permanent:\n    ${require("./remedy.js").keep(facts)}`;
 }
 
 function end({ bridge, network }: Facts): string {
@@ -83,7 +82,7 @@ export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string
   for (const { usable, route, reason } of [...steps, ...others])
     lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
-  if (!first) return [...lines, "There is no way from here.", nextStep(found)].join("\n");
+  if (!first) return [...lines, "There is no way from here.", require("./remedy.js").nextStep(found)].join("\n");
   const command = first.route.asRoot(found, found.wanted.value);
   lines.push(command ? wouldRun(command) : `Would use the route ${first.route.name}.`);
   return lines.join("\n");

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+
 import { KEY, kernelTakes } from "../here/threshold.js";
-import { globMatches } from "./glob.js";
 
 /** One assignment of the threshold in a sysctl.d file, as it stands there. */
 export interface Assignment {
@@ -205,7 +205,7 @@ function rules(lines: readonly Line[]): Rule[] {
     const dashed = left.startsWith("-");
     if (equals < 0 && !dashed) continue;
     const key = normalize(strip(dashed ? left.slice(1) : left));
-    if (key !== KEY && !(isGlob(key) && globMatches(key, KEY))) continue;
+    if (key !== KEY && !isGlobOf(key, KEY)) continue;
     found.push({ key, value: equals < 0 ? undefined : strip(text.slice(equals + 1)), source });
   }
   return found;
@@ -232,8 +232,10 @@ function normalize(key: string): string {
     .join("/");
 }
 
-function isGlob(key: string): boolean {
-  return /[*?[]/.test(key);
+/** systemd takes for a glob what has one of three characters; what stands before any that is special stands for itself. */
+function isGlobOf(key: string, path: string): boolean {
+  if (!/[*?[]/.test(key) || !path.startsWith(key.slice(0, key.search(/[*?[{\\]/)))) return false;
+  return require("./glob.js").globMatches(key, path);
 }
 
 /** Applies rules in order: per key the last one counts, and an explicit key beats every glob wherever it stands. */

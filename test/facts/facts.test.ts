@@ -1,9 +1,10 @@
 import * as assert from "uvu/assert";
-import { wanted } from "../../shim/lib/facts/wanted.js";
+
+import { wanted } from "../../shim/lib/facts/facts.js";
 import type { Resolution } from "../../shim/lib/sysctl/resolve.js";
 import { suite } from "../suite.js";
 
-const test = suite("wanted");
+const test = suite("facts");
 
 const NOTHING: Resolution = { declared: undefined, refused: [] };
 const asks = (file: string, value: number): Resolution => ({
@@ -20,7 +21,16 @@ const cases: [name: string, start: number | undefined, here: Resolution, host: R
   ["80 without a host", undefined, NOTHING, undefined, { value: 80, by: undefined, fromFile: false }],
 ];
 for (const [name, start, here, host, expected] of cases) {
-  test(name, () => assert.equal(wanted(start, here, host), expected));
+  test(name, () =>
+    assert.equal(
+      wanted(
+        start,
+        () => here,
+        () => host,
+      ),
+      expected,
+    ),
+  );
 }
 
 test.run();

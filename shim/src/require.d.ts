@@ -1,0 +1,27 @@
+/** What is loaded only once it is needed, because a start would have to wait for it. */
+declare namespace NodeJS {
+  interface Require {
+    (id: "node:dgram"): typeof import("node:dgram");
+    (id: "node:net"): typeof import("node:net");
+    (id: "node:os"): typeof import("node:os");
+    (id: "../here/bind.js"): typeof import("./here/bind.js");
+    (id: "../here/capabilities.js"): typeof import("./here/capabilities.js");
+    (id: "../launcher/drop.js"): typeof import("./launcher/drop.js");
+    (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
+    (id: "../plan/plan.js"): typeof import("./plan/plan.js");
+    (id: "../plan/route.js"): typeof import("./plan/route.js");
+    (id: "../report/remedy.js"): typeof import("./report/remedy.js");
+    (id: "../report/report.js"): typeof import("./report/report.js");
+    (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");
+    (id: "./check.js"): typeof import("./cli/check.js");
+    (id: "./cli/entrypoint.js"): typeof import("./cli/entrypoint.js");
+    (id: "./commands.js"): typeof import("./cli/commands.js");
+    (id: "./executable.js"): typeof import("./cli/executable.js");
+    (id: "./glob.js"): typeof import("./sysctl/glob.js");
+    (id: "./help.js"): typeof import("./cli/help.js");
+    (id: "./persist.js"): typeof import("./cli/persist.js");
+    (id: "./remedy.js"): typeof import("./report/remedy.js");
+    (id: "./terminal.js"): typeof import("./plan/terminal.js");
+    (id: "./version.js"): typeof import("./cli/version.js");
+  }
+}
