@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { run } from "../../shim/lib/host/child.js";
+import { run, start } from "../../shim/lib/host/child.js";
 import { PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
 
@@ -51,6 +51,38 @@ test("out of time: stopped, and said so", async () => {
 test("one that ignores TERM is killed", async () => {
   const { status } = await sh('trap "" TERM; while :; do sleep 0.1; done', 100);
   assert.is(status, 137);
+});
+
+test("one that answers is told what to do", async () => {
+  const script = 'echo first; echo ready; read -r word; echo "second $word"; echo err >&2; exit 7';
+  const program = start(["/bin/sh", "-c", script], { timeout: 10_000 });
+  assert.is(await program.says(/^ready$/m), "first\nready\n");
+  assert.not(program.isOver);
+  program.proceed("go\n", 10_000);
+  const { status, stdout, stderr } = await program.ended;
+  assert.equal([status, stdout, stderr, program.isOver], [7, "second go\n", "err\n", true]);
+});
+
+test("it waits for a word longer than it had for its answer, and no longer than it gets then", async () => {
+  const program = start(["/bin/sh", "-c", "echo ready; read -r word; exec sleep 30"], { timeout: 500 });
+  await program.says(/ready/);
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.not(program.isOver);
+  program.proceed("go\n", 100);
+  const { status, timedOut } = await program.ended;
+  assert.equal([status, timedOut], [143, true]);
+});
+
+test("one that does not answer is over with its time, and one that cannot be started at once", async () => {
+  for (const [argv, status] of [
+    [["/bin/sh", "-c", "echo other; exec sleep 30"], 143],
+    [["/nonexistent/program"], 127],
+  ] as const) {
+    const program = start(argv, { timeout: 500 });
+    assert.not.match(await program.says(/ready/), /ready/);
+    assert.is((await program.ended).status, status);
+    program.proceed("go\n", 10_000);
+  }
 });
 
 test("a grandchild that holds the output open is not waited for", async () => {

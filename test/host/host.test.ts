@@ -1,4 +1,5 @@
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
@@ -63,6 +64,44 @@ test("whether polkit runs", async () => {
     [await polkit("'polkit yes'"), await polkit("'polkit no'"), await polkit("'polkit maybe' 'no' 'polkit no '")],
     [true, false, undefined],
   );
+});
+
+/** The real question, asked of this machine. */
+const HERE: Bridge = { name: "sh", path: "/bin/sh", identity: undefined, command: (argv) => argv };
+
+test("the shell that has answered becomes one command", async () => {
+  const { shell } = (await askHost(HERE, PODMAN, false)) as Host;
+  const ending = await shell?.exec(["/bin/echo", "net.ipv4.x=80", "-w"], 10_000);
+  assert.equal([ending?.status, ending?.stdout, ending?.stderr], [0, "net.ipv4.x=80 -w\n", ""]);
+  assert.is(shell?.exec(["/bin/echo"], 10_000), undefined);
+});
+
+test("it becomes nothing that a shell could take for more than one plain word each", async () => {
+  const { shell } = (await askHost(HERE, PODMAN, false)) as Host;
+  for (const word of ["a b", "a\nb", "a;b", "$HOME", "*", "`id`", "'", "", "a&", "~"]) {
+    assert.is(shell?.exec(["/bin/echo", word], 10_000), undefined, word);
+  }
+  await shell?.close();
+});
+
+test("it ends if it is not needed", async () => {
+  const { shell } = (await askHost(HERE, PODMAN, false)) as Host;
+  await shell?.close();
+  assert.is(shell?.exec(["/bin/echo"], 10_000), undefined);
+});
+
+test("it ends with us", async () => {
+  const script = `const { askHost } = require(${JSON.stringify(require.resolve("../../shim/lib/host/host.js"))});
+    askHost({ name: "sh", command: (argv) => argv }, ${JSON.stringify(PODMAN)}, false).then(() => console.log("answered"));`;
+  const parent = spawn(process.execPath, ["-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  assert.is(String(await new Promise((resolve) => parent.stdout.once("data", resolve))), "answered\n");
+  const shell = `/proc/${Number(readFileSync(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8"))}`;
+  assert.ok(existsSync(shell));
+  parent.kill("SIGKILL");
+  for (let tries = 0; existsSync(shell); tries++) {
+    assert.ok(tries < 200, "it has been there for 5 s");
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
 });
 
 test("an answer without end is cut off, and counts as none", async () => {

@@ -484,9 +484,13 @@ test("a capability of the launcher's file ends with exec, and is no reason to re
 
 test("a reply to a launcher that has been killed is no error", async () => {
   const script = `process.stdin.once("data", () => { require(LIBRARY).send({ refused: true }); console.log("went on"); }).resume()`;
-  const helper = spawn(node(26), ["-e", script.replace("LIBRARY", JSON.stringify(join(LIBRARY, "launcher", "reply.js")))], {
-    stdio: ["pipe", "pipe", "pipe", "pipe"],
-  });
+  const helper = spawn(
+    node(26),
+    ["-e", script.replace("LIBRARY", JSON.stringify(join(LIBRARY, "launcher", "reply.js")))],
+    {
+      stdio: ["pipe", "pipe", "pipe", "pipe"],
+    },
+  );
   helper.stdio[3]?.destroy();
   helper.stdin?.write("go");
   helper.stdin?.end();

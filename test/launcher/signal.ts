@@ -79,7 +79,7 @@ export interface Bridge {
 
 /**
  * What holds the helper for as long as the test needs it: a toolbox whose bridge is a marked fake, a script that answers
- * the question about the host, and where it is to have a prompt opened says that it was started (in the file `held` and
+ * the question about the host, and where it is then to have a prompt opened says that it was started (in the file `held` and
  * on the terminal). A real one needs a person who answers when the test wants it.
  */
 export function held(path: string, bridge: Bridge = {}): Step[] {
@@ -88,7 +88,8 @@ export function held(path: string, bridge: Bridge = {}): Step[] {
     "#!/bin/sh",
     "PATH=/usr/bin:/bin",
     // The question of host.ts.
-    'case "$*" in *" -Lid "*) echo /usr/bin/pkexec; echo /usr/sbin/sysctl; exec ls -Lid /proc/self/ns/net ;; esac',
+    "echo /usr/bin/pkexec; echo /usr/sbin/sysctl; ls -Lid /proc/self/ns/net",
+    "read -r command",
     `${announce} >${path}.held`,
     "(echo held >/dev/tty) 2>/dev/null",
     script,

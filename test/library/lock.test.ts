@@ -60,7 +60,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
 
 /**
  * An ordinary user in a network namespace of their own, with a host that can be asked: a marked fake, a bridge that runs
- * all commands here but pkexec, which says that it was asked and waits for the test's answer.
+ * all commands here, where pkexec says that it was asked and waits for the test's answer.
  */
 class World {
   readonly directory = mkdtempSync(join(tmpdir(), "portshim-lock-"));
@@ -79,8 +79,10 @@ class World {
     symlinkSync("/usr/bin/flock", join(this.directory, "bin", "flock"));
     this.program("node", `echo >>${this.#nodes}; exec ${node(26)} "$@"`);
     const wait = `echo asked >>${this.#asked}; until [ -e ${this.#answer} ]; do /bin/sleep 0.01; done`;
-    this.program("bridge", `case $4 in */pkexec) ${wait}; exec /bin/sh ${this.#answer} ;; *) exec "$@" ;; esac`);
-    const script = "mount -t tmpfs -o mode=755 tmpfs /run; mkdir /run/user; echo; exec sleep 600";
+    this.program("bridge", 'exec "$@"');
+    this.program("pkexec", `${wait}; exec /bin/sh ${this.#answer}`);
+    const pkexec = `mount --bind ${join(this.directory, "bin", "pkexec")} /usr/bin/pkexec`;
+    const script = `mount -t tmpfs -o mode=755 tmpfs /run; mkdir /run/user; ${pkexec}; echo; exec sleep 600`;
     this.#keeper = spawn("unshare", ["--net", "--mount", "sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
   }
 

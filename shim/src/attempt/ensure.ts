@@ -52,7 +52,16 @@ export async function preview(task: Task): Promise<Found> {
  *
  * Throws PortshimError, and the reason of the task's signal once that aborts.
  */
-export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> {
+export async function ensure(task: Task, found: Found): Promise<Done> {
+  try {
+    return await tryAll(task, found);
+  } finally {
+    const { host } = found.facts;
+    if (host && "programs" in host) await host.shell?.close();
+  }
+}
+
+async function tryAll(task: Task, { facts, plan }: Found): Promise<Done> {
   const { log, signal } = task;
   const { report } = later();
   log("detail", report.facts(facts));
@@ -91,6 +100,7 @@ async function carryOut({ route }: Step, facts: Facts, { options, log, signal }:
   const asRoot = route.asRoot(facts, value);
   if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
   const attempting = route.attempt(facts, value, options.timeout * 1000, signal);
+  // Composed while the host works.
   const success = route.leavesThreshold ? undefined : report.success(facts);
   await attempting;
   signal?.throwIfAborted();

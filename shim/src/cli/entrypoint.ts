@@ -98,7 +98,10 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
   if (options.version) return print(`portshim ${require("./version.js").VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
-  const found = await preview({ ...task, thorough: options.dryRun });
+  const previewing = preview({ ...task, thorough: options.dryRun });
+  // Loaded while the host is asked.
+  const { requireExecutable } = require("./executable.js");
+  const found = await previewing;
   if (options.dryRun) {
     const { facts, plan } = found;
     print(`${report().dryRun(facts, plan)}\n`);
@@ -106,7 +109,7 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
   // Before anybody is asked for it.
-  require("./executable.js").requireExecutable(command[0] ?? "", setting.env);
+  requireExecutable(command[0] ?? "", setting.env);
   await ensure(task, found);
   setting.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };

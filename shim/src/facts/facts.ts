@@ -27,7 +27,7 @@ export interface Facts {
   readonly declaredHere: Resolution;
   /** The same of the host's files, where they can be seen under /run/host. */
   readonly declaredOnHost: Resolution | undefined;
-  /** What the host's files will set at its next start, where we see them and they count here. */
+  /** What the host's files will set at its next start, where we see them and they count here; read when it is asked for. */
   readonly afterRestart: Resolution | undefined;
   /** We may write the threshold ourselves. */
   readonly writable: boolean;

@@ -53,65 +53,111 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
 export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  const { timeout, signal, identity, input, terminal, most = MOST_OUTPUT } = conditions;
-  const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
-  return new Promise((resolve) => {
-    let timedOut = false;
-    const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
-    const env: NodeJS.ProcessEnv = {};
-    for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
-    Object.assign(env, identity?.env);
-    const who = { uid: identity?.uid, gid: identity?.gid };
-    let child: ChildProcess;
-    const stdin = input === undefined ? "ignore" : "pipe";
-    const stdio: StdioOptions = terminal === undefined ? [stdin, "pipe", "pipe"] : [terminal, terminal, "pipe"];
-    try {
-      child = spawn(program, rest, { cwd: "/", env, stdio, ...who });
-    } catch (error) {
-      // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
-      resolve({ status: 127, stdout: "", stderr: (error as Error).message, timedOut: false });
-      return;
-    }
+  return start(argv, conditions, conditions.input === undefined ? "ignore" : "pipe").ended;
+}
 
-    let kill: NodeJS.Timeout | undefined;
-    const stop = () => {
-      child.kill("SIGTERM");
-      kill ??= setTimeout(() => child.kill("SIGKILL"), GRACE);
-    };
-    const timer = setTimeout(() => {
+/** A program that answers first, and is then told on its stdin what to do. */
+export interface Running {
+  readonly ended: Promise<Ending>;
+  readonly isOver: boolean;
+  /** Resolves with its stdout once `wanted` is found in it, which stops the clock; or when it has ended without. */
+  says(wanted: RegExp): Promise<string>;
+  /** Drops what it has said so far, and gives it its input and, from now on, so many milliseconds. */
+  proceed(input: string, timeout: number): void;
+}
+
+/** As run(), but with a stdin that stays open for proceed(). */
+export function start(
+  argv: readonly string[],
+  { timeout, signal, identity, input, terminal, dieWithUs = false, most = MOST_OUTPUT }: Conditions,
+  stdin: "ignore" | "pipe" = "pipe",
+): Running {
+  const [program = "", ...rest] = dieWithUs ? [...withParent(), ...argv] : argv;
+  const env: NodeJS.ProcessEnv = {};
+  for (const name of PASSED_ON) if (process.env[name] !== undefined) env[name] = process.env[name];
+  Object.assign(env, identity?.env);
+  const who = { uid: identity?.uid, gid: identity?.gid };
+  const stdio: StdioOptions = terminal === undefined ? [stdin, "pipe", "pipe"] : [terminal, terminal, "pipe"];
+  let child: ChildProcess;
+  try {
+    child = spawn(program, rest, { cwd: "/", env, stdio, ...who });
+  } catch (error) {
+    // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
+    const ending: Ending = { status: 127, stdout: "", stderr: (error as Error).message, timedOut: false };
+    return { ended: Promise.resolve(ending), isOver: true, says: async () => "", proceed: () => {} };
+  }
+
+  let isOver = false;
+  let timedOut = false;
+  let kill: NodeJS.Timeout | undefined;
+  const stop = () => {
+    child.kill("SIGTERM");
+    kill ??= setTimeout(() => child.kill("SIGKILL"), GRACE);
+  };
+  let timer: NodeJS.Timeout | undefined;
+  const allow = (milliseconds: number) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
       timedOut = true;
       stop();
-    }, timeout);
-    signal?.addEventListener("abort", stop, { once: true });
-    if (signal?.aborted) stop();
+    }, milliseconds);
+  };
+  allow(timeout);
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted) stop();
 
+  let output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  for (const name of ["stdout", "stderr"] as const) {
+    child[name]?.on("data", (chunk: Buffer) => {
+      output[name] = Buffer.concat([output[name], chunk.subarray(0, most - output[name].length)]);
+    });
+  }
+  // It may end without having read it.
+  child.stdin?.on("error", () => {});
+  if (input !== undefined) child.stdin?.end(input);
+  // A grandchild may hold the pipes open for as long as it lives.
+  child.on("exit", () =>
+    setTimeout(() => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, GRACE).unref(),
+  );
+  const ended = new Promise<Ending>((resolve) => {
     const end = (status: number, failure = "") => {
+      isOver = true;
       clearTimeout(timer);
       clearTimeout(kill);
       signal?.removeEventListener("abort", stop);
-      const text = (chunks: Buffer[]) => Buffer.concat(chunks).toString("utf8");
-      resolve({ status, stdout: text(output.stdout), stderr: text(output.stderr) + failure, timedOut });
+      const [stdout, stderr] = [output.stdout.toString("utf8"), output.stderr.toString("utf8") + failure];
+      resolve({ status, stdout, stderr, timedOut });
     };
-    for (const name of ["stdout", "stderr"] as const) {
-      let kept = 0;
-      child[name]?.on("data", (chunk: Buffer) => {
-        output[name].push(chunk.subarray(0, most - kept));
-        kept = Math.min(most, kept + chunk.length);
-      });
-    }
-    // It may end without having read it.
-    child.stdin?.on("error", () => {});
-    child.stdin?.end(input);
     child.on("error", (error) => end(127, error.message));
-    // A grandchild may hold the pipes open for as long as it lives.
-    child.on("exit", () =>
-      setTimeout(() => {
-        child.stdout?.destroy();
-        child.stderr?.destroy();
-      }, GRACE).unref(),
-    );
     child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
   });
+  return {
+    ended,
+    get isOver() {
+      return isOver;
+    },
+    says: (wanted) =>
+      new Promise((resolve) => {
+        const look = () => {
+          const text = output.stdout.toString("utf8");
+          if (!wanted.test(text)) return;
+          child.stdout?.off("data", look);
+          clearTimeout(timer);
+          resolve(text);
+        };
+        child.stdout?.on("data", look);
+        ended.then(({ stdout }) => resolve(stdout));
+      }),
+    proceed(text, milliseconds) {
+      if (isOver) return;
+      output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+      allow(milliseconds);
+      child.stdin?.end(text);
+    },
+  };
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Place } from "../here/place.js";
 import { FILE, LARGEST } from "../here/threshold.js";
 import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
-import { type Ending, run } from "./child.js";
+import { type Ending, start } from "./child.js";
 
 /** What a route may need of the host. */
 const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
@@ -16,10 +16,20 @@ export interface Host {
   readonly networkNamespace: number;
   /** Where the host has its programs: each in one of HOST_PATH, which only root writes to. */
   readonly programs: Partial<Readonly<Record<Program, string>>>;
+  /** What asked it, as long as that is there for a command; undefined: the host was asked thoroughly. */
+  readonly shell?: Shell | undefined;
   /** Its threshold, 0–65535; undefined: not asked, or it has none. */
   readonly threshold?: number | undefined;
   /** Polkit runs there, or is started when somebody needs it; undefined: not asked, or not known. */
   readonly polkit?: boolean | undefined;
+}
+
+/** The host's shell that has answered, and waits: a second way over the bridge would take as long as the first. */
+export interface Shell {
+  /** Becomes a command; undefined if it cannot. Only once. */
+  exec(argv: readonly string[], timeout: number): Promise<Ending> | undefined;
+  /** It is needed no more; resolves when it has ended. */
+  close(): Promise<unknown>;
 }
 
 /** The host could not be asked; `problem` is a sentence's middle that says why. */
@@ -33,10 +43,18 @@ const NAMESPACE = "/proc/self/ns/net";
  * What the host is asked: only /bin/sh has the same place everywhere (NixOS). The namespace comes last: an answer that was
  * cut off has none.
  */
-const question = (more: string) => `${HOST_ENVIRONMENT}
+const question = (more: string, last: string) => `${HOST_ENVIRONMENT}
 for program in ${PROGRAMS.join(" ")}; do command -v $program; done
 ${more}
-ls -Lid ${NAMESPACE}`;
+ls -Lid ${NAMESPACE}
+${last}`;
+
+/** The last line of the answer, by itself. */
+const ANSWERED = new RegExp(`^([1-9]\\d{0,14}) ${NAMESPACE}$`, "m");
+
+/** Then it is there for one command, of words that need no quoting; and it ends with us, who hold its stdin. */
+const COMMAND = "read -r command && exec $command";
+const PLAIN = /^[\w./:=-]+$/;
 
 const BUS = "org.freedesktop.DBus";
 
@@ -64,18 +82,30 @@ export async function askHost(
   thorough: boolean,
   signal?: AbortSignal,
 ): Promise<Host | NoHost> {
-  const argv = bridge.command(["/bin/sh", "-c", question(thorough ? THOROUGH : "")]);
-  const ending = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
-  return read(ending, bridge, place);
+  const script = thorough ? question(THOROUGH, "") : question("", COMMAND);
+  const dieWithUs = bridge.path !== undefined;
+  const conditions = { timeout: PATIENCE, signal, identity: bridge.identity, dieWithUs };
+  const program = start(bridge.command(["/bin/sh", "-c", script]), conditions);
+  const host = read(await program.says(ANSWERED));
+  if (!host) return { problem: problem(await program.ended, bridge, place) };
+  if (thorough) return host;
+  const exec = (argv: readonly string[], timeout: number) => {
+    if (program.isOver || !argv.every((word) => PLAIN.test(word))) return undefined;
+    program.proceed(`${argv.join(" ")}\n`, timeout);
+    return program.ended;
+  };
+  const close = () => {
+    program.proceed("", PATIENCE);
+    return program.ended;
+  };
+  return { ...host, shell: { exec, close } };
 }
 
 /** The host's answer decides which file root runs there, so nothing counts but what was asked for, where we looked for it. */
-function read(ending: Ending, bridge: Bridge, place: Place): Host | NoHost {
-  const lines = ending.stdout.split("\n");
-  const inode = lines
-    .map((line) => /^([1-9]\d{0,14}) (\S+)$/.exec(line))
-    .find((match) => match?.[2] === NAMESPACE)?.[1];
-  if (inode === undefined) return { problem: problem(ending, bridge, place) };
+function read(answer: string): Host | undefined {
+  const lines = answer.split("\n");
+  const inode = ANSWERED.exec(answer)?.[1];
+  if (inode === undefined) return undefined;
   const programs: Partial<Record<Program, string>> = {};
   for (const program of PROGRAMS) {
     const path = HOST_PATH.map((directory) => `${directory}/${program}`).find((candidate) => lines.includes(candidate));

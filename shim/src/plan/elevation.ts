@@ -166,11 +166,14 @@ export async function runOnHost(facts: Facts, argv: readonly string[], condition
 }
 
 /** The same, with however it ended. Throws PortshimError `timed-out`. */
-async function callHost({ bridge }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
+async function callHost({ bridge, host }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
   if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
   const dieWithUs = bridge.path !== undefined;
-  const ending = await run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
-  if (ending.timedOut) throw new PortshimError("timed-out", String(conditions.timeout / 1000));
+  const { timeout, input, terminal } = conditions;
+  const shell = input === undefined && terminal === undefined && host && "programs" in host ? host.shell : undefined;
+  const call = () => run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
+  const ending = await (shell?.exec(argv, timeout) ?? call());
+  if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
   return ending;
 }
 
