@@ -77,7 +77,7 @@ test("polkit answers NO: 77, said so, nothing changed; with --optional the comma
   await lab.polkit("NO");
   const refused = await portshim(STARTED);
   assert.equal([refused.status, refused.stdout, await lab.threshold()], [77, "", 1024]);
-  assert.match(refused.stderr, `portshim: permission denied by the host: wrong password, or polkit, or a wrong`);
+  assert.match(refused.stderr, `portshim: permission denied by the host: wrong password, or polkit does not allow it`);
   assert.match(refused.stderr, /\(Error executing command as another user: Not authorized.*\)\n/);
   const tried = `Tried through ${await spawnPath()}:\n    ${ROOT_COMMAND}\n${BY_HAND}`;
   assert.ok(refused.stderr.includes(tried));
@@ -104,7 +104,7 @@ test("--dry-run tells the plan and asks nobody for a password", async () => {
   assert.match(run.stdout, /place: a toolbox \(\/run\/\.toolboxenv\)\n/);
   assert.match(
     run.stdout,
-    /yes {2}pkexec: the host can be asked through flatpak-spawn\nno {3}run0: .*\nno {3}sudo: only where .*\nWould run as root:\n/,
+    /yes {2}pkexec: the host can be asked through flatpak-spawn\nno {3}run0: .*\nno {3}sudo: only with .*\nWould run as root:\n/,
   );
   assert.is((await lab.prompts()).length, prompts);
 });
@@ -212,7 +212,7 @@ test("what the host's files ask for counts where the container's ask for nothing
   await lab.removeFile("host", "/etc/sysctl.d/60-host.conf");
   await lab.writeFile("toolbox", "/etc/sysctl.d/80-web.conf", `# the web server's\n${NAME}=80\n`);
   assert.equal([run.status, run.stdout, await lab.threshold()], [0, "started\n", 443]);
-  assert.match(run.stderr, "portshim: /run/host/etc/sysctl.d/60-host.conf:1 asks for");
+  assert.match(run.stderr, "portshim: /run/host/etc/sysctl.d/60-host.conf:1 sets");
 });
 
 async function spawnPath(): Promise<string> {
