@@ -89,15 +89,20 @@ export async function gather(request: Request): Promise<Facts> {
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
   const asking = (stuck || thorough) && bridge ? askHost(bridge, where, thorough, signal) : undefined;
-  const [declaredHere, declaredOnHost] = [here(), onHost()];
+  // If an option says what is wanted, nobody need read them.
+  if (start === undefined) onHost();
   const host = await asking;
   const network = whose(bridge, networkNamespace, host);
   return {
     threshold,
     wanted: asked,
     place: where,
-    declaredHere,
-    declaredOnHost,
+    get declaredHere() {
+      return here();
+    },
+    get declaredOnHost() {
+      return onHost();
+    },
     get afterRestart() {
       return network === "hosts" ? boot() : undefined;
     },

@@ -13,8 +13,9 @@ export function request({ wanted, threshold }: Facts): string {
   return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${NAME})`;
 }
 
-/** Assignments that the kernel would refuse, a sentence each. */
-export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
+/** Assignments that the kernel would refuse, a sentence each; none if an option says what is wanted. */
+export function refused({ declaredHere, declaredOnHost, wanted }: Facts): string[] {
+  if (wanted.by !== undefined && !wanted.fromFile) return [];
   return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
     ({ file, line, text }) =>
       `${printable(file)}:${line} sets ${NAME} to "${printable(text)}", which is invalid: ignored`,
