@@ -12,7 +12,7 @@ const TOOLBOX: Place = {
   isHost: "no",
   sharesNetwork: true,
   byUsersPodman: true,
-  keeper: "host",
+  managedBy: "host",
   hostRoot: "/run/host",
 };
 
@@ -56,7 +56,7 @@ export function inPodman(different: Partial<Facts> = {}): Facts {
     what: "a rootless podman container",
     evidence: "/run/.containerenv",
     sharesNetwork: false,
-    keeper: "podman",
+    managedBy: "podman",
   };
   return inToolbox({ place, afterRestart: undefined, ...different });
 }

@@ -12,7 +12,7 @@ const TOOLBOX: Place = {
   isHost: "no",
   sharesNetwork: true,
   byUsersPodman: true,
-  keeper: "host",
+  managedBy: "host",
 };
 const FEDORA = "/usr/bin/flatpak-spawn";
 const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";

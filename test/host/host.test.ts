@@ -119,7 +119,7 @@ test("what mends the bus depends on the place: root's containers have no session
     const host = await askHost(answering(`echo "Can't find bus: ${answer}" >&2; exit 1`), place, false);
     return (host as NoHost).problem.replace(/ \(flatpak-spawn.*/, "");
   };
-  const docker: Place = { ...PODMAN, name: "docker", keeper: "docker" };
+  const docker: Place = { ...PODMAN, name: "docker", managedBy: "docker" };
   const rootful: Place = { ...PODMAN, name: "rootful podman" };
   const [none, refused] = ["Could not connect: No such file", "Could not connect: Permission denied"];
   for (const place of [docker, rootful]) {

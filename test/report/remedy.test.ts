@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../../shim/lib/facts/facts.js";
-import type { Keeper, Place } from "../../shim/lib/here/place.js";
+import type { Manager, Place } from "../../shim/lib/here/place.js";
 import { keep, keepByHand, nextStep, removeByHand } from "../../shim/lib/report/remedy.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
@@ -9,8 +9,8 @@ const test = suite("remedy");
 
 const SETTING = "net.ipv4.ip_unprivileged_port_start=80";
 const BY_HAND = `    sudo sysctl -w ${SETTING}`;
-const kept = (keeper: Keeper, network: Facts["network"]): Facts => {
-  const place: Place = { ...inPodman().place, keeper };
+const kept = (managedBy: Manager, network: Facts["network"]): Facts => {
+  const place: Place = { ...inPodman().place, managedBy };
   return inPodman({ place, network });
 };
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 /** Who can give a container or a host another threshold when portshim cannot: see remedy.ts. */
-export type Keeper = "host" | "podman" | "docker" | "rootless docker" | "kubernetes";
+export type Manager = "host" | "podman" | "docker" | "rootless docker" | "kubernetes";
 
 /** Where portshim runs, and how that was told. */
 export interface Place {
@@ -17,7 +17,7 @@ export interface Place {
   readonly sharesNetwork: boolean;
   /** A user's own podman made it, as far as we see: on the host that user is master of its network. */
   readonly byUsersPodman: boolean;
-  readonly keeper: Keeper;
+  readonly managedBy: Manager;
   /** Where the host's sessions have their sockets, if /run/user is not that: an init in the container has its own. */
   readonly hostSessions?: string;
   /** Where the host's files are seen from here, if `portshim persist` may change them: "/" on the host itself. */
@@ -52,7 +52,7 @@ const SYSTEMD = "/run/systemd/system";
 const DISTROBOX_PROGRAM = "/usr/bin/distrobox-host-exec";
 
 const CONTAINER = { isHost: "no", sharesNetwork: false, byUsersPodman: false } as const;
-const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, keeper: "host" } as const;
+const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, managedBy: "host" } as const;
 
 const DISTROBOX = {
   name: "distrobox",
@@ -83,7 +83,7 @@ const PLACES: readonly Kind[] = [
     name: "kubernetes",
     what: "a Kubernetes pod",
     ...CONTAINER,
-    keeper: "kubernetes",
+    managedBy: "kubernetes",
     evidence: ({ has, env }) => {
       const account = "/var/run/secrets/kubernetes.io/serviceaccount";
       if (env.KUBERNETES_SERVICE_HOST) return "KUBERNETES_SERVICE_HOST";
@@ -94,7 +94,7 @@ const PLACES: readonly Kind[] = [
     name: "rootless docker",
     what: "a rootless docker container",
     ...CONTAINER,
-    keeper: "rootless docker",
+    managedBy: "rootless docker",
     evidence: (scene) =>
       isDockers(scene) && !ownsAllUsers(scene.text("/proc/self/uid_map"))
         ? "/.dockerenv, and a user namespace"
@@ -104,7 +104,7 @@ const PLACES: readonly Kind[] = [
     name: "docker",
     what: "a docker container",
     ...CONTAINER,
-    keeper: "docker",
+    managedBy: "docker",
     evidence: (scene) => (isDockers(scene) ? "/.dockerenv" : undefined),
   },
   {
@@ -112,7 +112,7 @@ const PLACES: readonly Kind[] = [
     what: "a rootless podman container",
     ...CONTAINER,
     byUsersPodman: true,
-    keeper: "podman",
+    managedBy: "podman",
     evidence: ({ has, text }) =>
       has("/run/.containerenv") && !ownsAllUsers(text("/proc/self/uid_map"))
         ? "/run/.containerenv, and a user namespace"
@@ -122,7 +122,7 @@ const PLACES: readonly Kind[] = [
     name: "rootful podman",
     what: "a rootful podman container",
     ...CONTAINER,
-    keeper: "podman",
+    managedBy: "podman",
     evidence: file("/run/.containerenv"),
   },
   {
@@ -132,7 +132,7 @@ const PLACES: readonly Kind[] = [
     hostRoot: "/",
     sharesNetwork: true,
     byUsersPodman: false,
-    keeper: "host",
+    managedBy: "host",
     evidence: ({ has, link, env }) => {
       if (env.container) return undefined;
       if (has(SYSTEMD)) return SYSTEMD;
@@ -145,7 +145,7 @@ const PLACES: readonly Kind[] = [
     isHost: "maybe",
     sharesNetwork: false,
     byUsersPodman: true,
-    keeper: "host",
+    managedBy: "host",
     evidence: () => "no sign of any other",
   },
 ];

@@ -135,8 +135,8 @@ function problem(ending: Ending, bridge: Bridge, place: Place): string {
   return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
 }
 
-function remedy({ container = "", entered = "" }: Trouble, { keeper, name }: Place): string {
-  if (keeper === "host") return entered;
+function remedy({ container = "", entered = "" }: Trouble, { managedBy, name }: Place): string {
+  if (managedBy === "host") return entered;
   return name === "rootless podman" ? container : "";
 }
 

@@ -1,5 +1,5 @@
 import { type Facts, isLocal } from "../facts/facts.js";
-import type { Keeper } from "../here/place.js";
+import type { Manager } from "../here/place.js";
 import { NAME } from "../here/threshold.js";
 import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
 import { commandLine } from "../text.js";
@@ -12,7 +12,7 @@ interface Advice {
   readonly shares?: string;
 }
 
-const ADVICE: Record<Keeper, Advice> = {
+const ADVICE: Record<Manager, Advice> = {
   host: { own: (setting) => [`sudo sysctl -w ${setting}`], shares: "" },
   podman: {
     own: (setting) => [`podman run --sysctl ${setting} …`, `(in a Quadlet file: Sysctl=${setting})`],
@@ -50,11 +50,11 @@ export function byHand(value: number): string {
 /** The one thing that the person can do where portshim could not; at most five lines. */
 export function nextStep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${NAME}=${wanted.value}`;
-  const { own, shares } = ADVICE[place.keeper];
+  const { own, shares } = ADVICE[place.managedBy];
   const onHost = `    ${byHand(wanted.value)}`;
   if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
   if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
-  if (place.keeper === "host")
+  if (place.managedBy === "host")
     return `Run this in its network namespace, or on the host if it shares the host's:\n${onHost}`;
   const start = `Start it with this:\n${own(setting)
     .map((line) => `    ${line}`)
@@ -67,8 +67,8 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
 /** How to keep what was just reached; a line. */
 export function keep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${NAME}=${wanted.value}`;
-  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
-  if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
+  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.managedBy !== "host";
+  if (network === "own" || maybeOwn) return ADVICE[place.managedBy].own(setting)[0] ?? "";
   if (place.hostRoot !== undefined && network === "hosts") {
     // What a file asks for, or nobody, is found again.
     const asked = wanted.by !== undefined && !wanted.fromFile;
