@@ -2,7 +2,7 @@ import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
 import type { Network } from "../here/network.js";
 import type { Host, NoHost } from "../host/host.js";
-import { keeper, keptBy, type Lifetime, lifetime } from "../plan/lifetime.js";
+import { type Lifetime, lifetime, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { keep, nextStep } from "../report/remedy.js";
 import { type Firewall, findFirewall } from "./firewall.js";
@@ -80,7 +80,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
   const next = plan.satisfied ? undefined : plan.steps.find(({ usable }) => usable);
   const verdict = plan.satisfied ? "nothing-to-do" : next ? "possible" : "impossible";
   const lasts = lifetime(facts, plan);
-  const kept = lasts === "kept" ? keeper(facts) : undefined;
+  const permanent = lasts === "kept" ? madePermanentBy(facts) : undefined;
   const [port = wanted.value] = wantedPorts(wanted.value);
   return {
     schema: SCHEMA,
@@ -98,7 +98,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     next: next ? { route: next.route.name, command: next.route.asRoot(facts, wanted.value) ?? null } : null,
     remedy: verdict === "impossible" ? nextStep(facts) : null,
     lasts,
-    keptBy: kept ? keptBy(kept) : null,
+    keptBy: permanent ? sourceOf(permanent) : null,
     keep: lasts === "restart" || lasts === "container" ? keep(facts) : null,
     ports: bind ? await tryPorts(wantedPorts(wanted.value)) : null,
     firewall: (await findFirewall(facts, port)) ?? null,

@@ -7,7 +7,7 @@ import { networkNamespaceOf } from "../here/network.js";
 import { isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
 import { HOST_ENVIRONMENT } from "../host/bridge.js";
 import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
-import { keeper, keptBy, startsWith } from "../plan/lifetime.js";
+import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import { named } from "../plan/plan.js";
 import { checked, sysctl } from "../plan/route.js";
 import { byHand, keepByHand, removeByHand } from "../report/remedy.js";
@@ -204,7 +204,7 @@ function isForeign(root: string): boolean {
  */
 export function keeping(facts: Facts, root: string): Work {
   const { value } = facts.wanted;
-  if (keeper(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
+  if (madePermanentBy(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
   const text = dropIn(checked(value));
   const script = isSatisfied(facts.threshold, value) ? WRITE : WRITE_AND_SET;
   return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
@@ -213,7 +213,7 @@ export function keeping(facts: Facts, root: string): Work {
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
 export function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
-  const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
+  const { value } = bootThreshold(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
   const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
   return { kind: "remove", argv, input: assignment(checked(value)), value, text: undefined };
 }
@@ -239,9 +239,9 @@ function isIn(root: string, work: Work): boolean {
 
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
   if (remove) return `Nothing to do: the host has no /${DROP_IN}.`;
-  const kept = keeper(facts);
-  if (winner || !kept) return `Nothing to do: the host has /${DROP_IN} already.`;
-  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${keptBy(kept)}).`;
+  const permanent = madePermanentBy(facts);
+  if (winner || !permanent) return `Nothing to do: the host has /${DROP_IN} already.`;
+  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${sourceOf(permanent)}).`;
 }
 
 /** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
@@ -316,7 +316,7 @@ function settle(root: string): void {
 
 /** What of the work is so and what is not. */
 function halfDone(root: string, work: Work, before: State, after: State): string {
-  const { value } = startsWith(resolve(root, new Map(), "boot"));
+  const { value } = bootThreshold(resolve(root, new Map(), "boot"));
   return `Now ${fileNow(work, before, after)}; ${NAME} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
 }
 
@@ -352,8 +352,8 @@ function would(work: Work, facts: Facts): string {
 }
 
 function neverApplied(facts: Facts): string {
-  const kept = keeper(facts);
-  return `${kept ? keptBy(kept) : "a file"} keeps it on the host, but it was never applied`;
+  const permanent = madePermanentBy(facts);
+  return `${permanent ? sourceOf(permanent) : "a file"} keeps it on the host, but it was never applied`;
 }
 
 function indented({ text = "" }: Work): string {

@@ -12,25 +12,25 @@ import type { Plan } from "./plan.js";
 export type Lifetime = "kept" | "restart" | "container" | "namespace" | "server" | "none";
 
 /** The threshold that the host starts with, and the assignment that sets it; none: it is the kernel's default. */
-export interface AfterRestart {
+export interface BootThreshold {
   readonly value: number;
   readonly by: Assignment | undefined;
 }
 
 /** What a host with these files starts with. */
-export function startsWith({ declared }: Resolution): AfterRestart {
+export function bootThreshold({ declared }: Resolution): BootThreshold {
   return { value: declared?.value ?? KERNEL_DEFAULT, by: declared };
 }
 
 /** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see. */
-export function keeper({ afterRestart, wanted }: Facts): AfterRestart | undefined {
+export function madePermanentBy({ afterRestart, wanted }: Facts): BootThreshold | undefined {
   if (!afterRestart) return undefined;
-  const start = startsWith(afterRestart);
+  const start = bootThreshold(afterRestart);
   return start.value <= wanted.value ? start : undefined;
 }
 
 /** What keeps it, for a sentence. */
-export function keptBy({ by }: AfterRestart): string {
+export function sourceOf({ by }: BootThreshold): string {
   return by ? `${printable(by.file)}:${by.line}` : "the kernel's default";
 }
 
@@ -41,5 +41,5 @@ export function lifetime(facts: Facts, { satisfied, steps }: Plan): Lifetime {
   if (satisfied ? facts.threshold === undefined : next?.leavesThreshold) return "server";
   if (facts.network === "own") return "container";
   if (facts.network === "unknown") return "namespace";
-  return keeper(facts) ? "kept" : "restart";
+  return madePermanentBy(facts) ? "kept" : "restart";
 }

@@ -1,7 +1,7 @@
 import { type Facts, isLocal } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
 import { NAME } from "../here/threshold.js";
-import { keeper, keptBy } from "../plan/lifetime.js";
+import { madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 import { keep, nextStep } from "./remedy.js";
@@ -37,8 +37,8 @@ export function wouldRun(command: readonly string[]): string {
 /** That it worked, until when, and how to keep it. */
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
-  const kept = keeper(facts);
-  if (kept) return `${can}, also after a reboot (${keptBy(kept)}).`;
+  const permanent = madePermanentBy(facts);
+  if (permanent) return `${can}, also after a reboot (${sourceOf(permanent)}).`;
   return `${can}, until ${end(facts)}. To make it permanent:\n    ${keep(facts)}`;
 }
 
