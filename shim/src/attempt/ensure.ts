@@ -59,8 +59,8 @@ export interface Found {
 /** Finds what --dry-run prints and ensure() carries out. */
 export async function preview(task: Task): Promise<Found> {
   const { options, drop, env, signal, canBind, ownTerminal = false, thorough = false } = task;
-  const request = { start: options.start, asker: options.startBy, drop, env, signal, canBind, ownTerminal, thorough };
-  const [facts] = await Promise.all([gather(request), prepareLater()]);
+  const query = { start: options.start, asker: options.startBy, drop, env, signal, canBind, ownTerminal, thorough };
+  const [facts] = await Promise.all([gather(query), prepareLater()]);
   signal?.throwIfAborted();
   return { facts, plan: later().plan(facts, options.via) };
 }

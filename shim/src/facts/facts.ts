@@ -38,7 +38,7 @@ export interface Facts {
 }
 
 /** What the facts are read for. */
-export interface Request {
+export interface Query {
   /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
   readonly start: number | undefined;
   /** Who asks for `start`, for a sentence; undefined: the command line. */
@@ -56,12 +56,12 @@ export interface Request {
 
 /**
  * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
- * ourselves nor bind the port as we are, unless the request is thorough.
+ * ourselves nor bind the port as we are, unless the query is thorough.
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
-export async function gather(request: Request): Promise<Facts> {
-  const { start, asker, drop, env, signal, ownTerminal = false, thorough = false } = request;
+export async function gather(query: Query): Promise<Facts> {
+  const { start, asker, drop, env, signal, ownTerminal = false, thorough = false } = query;
   const where = place(env);
   const declaredHere = resolve();
   // What takes time and does not decide is left for later: the host needs time for its answer.
@@ -72,7 +72,7 @@ export async function gather(request: Request): Promise<Facts> {
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const bindable = high || thorough ? await canServerBind(request, goal, threshold) : undefined;
+  const bindable = high || thorough ? await canServerBind(query, goal, threshold) : undefined;
   const bridge = findBridge(where, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
@@ -101,8 +101,8 @@ export async function gather(request: Request): Promise<Facts> {
 }
 
 /** Whether the server can bind the lowest wanted port as it is. */
-async function canServerBind(request: Request, goal: number, threshold: number | undefined): Promise<boolean> {
-  if (!request.canBind) {
+async function canServerBind(query: Query, goal: number, threshold: number | undefined): Promise<boolean> {
+  if (!query.canBind) {
     if (threshold !== undefined && threshold > goal) return false;
     // One of Node's own file lets this process bind, but not the server.
     const { effectiveCapabilities } = require("../here/capabilities.js") as typeof import("../here/capabilities.js");
