@@ -34,7 +34,7 @@ export interface Findings {
   /** What keeps the host from answering; null where it answers, or was not asked. */
   readonly hostProblem: string | null;
   /** Every assignment of the setting that counts, and those that the kernel would refuse (value null). */
-  readonly requests: readonly Request[];
+  readonly requests: readonly Declaration[];
   readonly routes: readonly { readonly name: string; readonly usable: boolean; readonly reason: string }[];
   /** The route that would be taken, and what would run as root on the host; null where none would. */
   readonly next: { readonly route: string; readonly command: readonly string[] | null } | null;
@@ -50,7 +50,7 @@ export interface Findings {
   readonly firewall: Firewall | null;
 }
 
-interface Request {
+interface Declaration {
   readonly where: "here" | "host";
   readonly file: string;
   readonly line: number;
@@ -93,7 +93,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     network,
     bridge: bridge ? { name: bridge.name, path: bridge.path ?? null } : null,
     hostProblem: problemOf(facts.host),
-    requests: [...requests("here", facts.declaredHere), ...requests("host", facts.declaredOnHost)],
+    requests: [...declarations("here", facts.declaredHere), ...declarations("host", facts.declaredOnHost)],
     routes: [...plan.steps, ...plan.others].map(routeOf),
     next: next ? { route: next.route.name, command: next.route.asRoot(facts, wanted.value) ?? null } : null,
     remedy: verdict === "impossible" ? nextStep(facts) : null,
@@ -105,7 +105,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
   };
 }
 
-function requests(where: Request["where"], resolution: Facts["declaredOnHost"]): Request[] {
+function declarations(where: Declaration["where"], resolution: Facts["declaredOnHost"]): Declaration[] {
   const found = [resolution?.declared, ...(resolution?.refused ?? [])].filter((one) => one !== undefined);
   return found.map(({ file, line, text, value }) => ({ where, file, line, text, value: value ?? null }));
 }
