@@ -10,16 +10,16 @@ const NAME = "net.ipv4.ip_unprivileged_port_start";
 
 test("who asked: a file, an option, nobody", () => {
   assert.is(
-    report.request(inToolbox()),
+    report.unsatisfied(inToolbox()),
     `/etc/sysctl.d/80-web.conf:1 sets ${NAME}=80, but it was never applied: the value is 1024`,
   );
   const rest = `but those below 1024 need privileges here (${NAME})`;
   assert.is(
-    report.request(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
+    report.unsatisfied(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
     `--start asks for ports 443 and up, ${rest}`,
   );
   assert.is(
-    report.request(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
+    report.unsatisfied(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
     `port 80 needs privileges here (${NAME} is 1024)`,
   );
 });

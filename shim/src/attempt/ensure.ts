@@ -80,7 +80,7 @@ export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> 
     throw new PortshimError("no-setting", String(facts.wanted.value));
 
   const usable = plan.steps.filter((step) => step.usable);
-  if (!usable[0]?.route.leavesThreshold) log("info", report.request(facts));
+  if (!usable[0]?.route.leavesThreshold) log("info", report.unsatisfied(facts));
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {

@@ -7,7 +7,7 @@ import { commandLine, printable } from "../text.js";
 import { keep, nextStep } from "./remedy.js";
 
 /** Who asked for which value, and that it does not hold. */
-export function request({ wanted, threshold }: Facts): string {
+export function unsatisfied({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
     return `${printable(wanted.by ?? "")} sets ${NAME}=${wanted.value}, but it was never applied: the value is ${threshold}`;
   }
@@ -79,7 +79,7 @@ export function facts(found: Facts): string {
 export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
   const lines = [facts(found), ...refused(found)];
   if (satisfied) return [...lines, "Nothing to do."].join("\n");
-  lines.push(request(found));
+  lines.push(unsatisfied(found));
   for (const { usable, route, reason } of [...steps, ...others])
     lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
