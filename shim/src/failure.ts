@@ -1,12 +1,12 @@
-import { NAME } from "./here/threshold.js";
+import { SETTING } from "./here/threshold.js";
 import { DROP_IN } from "./sysctl/dropin.js";
 
 /** Every way in which portshim can fail, by code: one sentence that says what failed. */
 const SENTENCES = {
   "bad-usage": (detail: string) => detail,
   "no-setting": (port: string) =>
-    `port ${port} needs privileges here, and this kernel has no ${NAME} to lower; run the server as root, or give it CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
-  "no-way": (detail: string) => `cannot lower ${NAME} from here: ${detail}`,
+    `port ${port} needs privileges here, and this kernel has no ${SETTING} to lower; run the server as root, or give it CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
+  "no-way": (detail: string) => `cannot lower ${SETTING} from here: ${detail}`,
   refused: (detail: string) => `permission denied by the host: ${detail}`,
   // launcher.c says the same.
   "refused-another": () => "permission denied to another portshim, which asked the host just before",
@@ -14,17 +14,17 @@ const SENTENCES = {
   "timed-out": (seconds: string) => `nobody answered the password prompt within ${seconds} seconds`,
   "bridge-failed": (detail: string) => `cannot ask the host: ${detail}`,
   "host-failed": (detail: string) => `sysctl failed on the host: ${detail}`,
-  "nsenter-failed": (detail: string) => `cannot set ${NAME} in this container's network namespace: ${detail}`,
+  "nsenter-failed": (detail: string) => `cannot set ${SETTING} in this container's network namespace: ${detail}`,
   "no-persist": (detail: string) => `cannot change /${DROP_IN} on the host: ${detail}`,
   "persist-failed": (detail: string) => `persist failed: ${detail}`,
-  unchanged: (detail: string) => `the host reports success, but ${NAME} is still ${detail}`,
+  unchanged: (detail: string) => `the host reports success, but ${SETTING} is still ${detail}`,
   "no-user": (detail: string) => `cannot switch to the user: ${detail}`,
   "no-drop": (detail: string) => `cannot switch to the user: ${detail}`,
   // What exec would say, and the launcher says.
   "not-found": (command: string) => `${command}: No such file or directory`,
   "not-executable": (command: string) => `${command}: Permission denied`,
   "output-failed": (detail: string) => `cannot write the output: ${detail}`,
-  "write-failed": (detail: string) => `cannot write ${NAME}: ${detail}`,
+  "write-failed": (detail: string) => `cannot write ${SETTING}: ${detail}`,
 } as const;
 
 /** Names a failure for programs; stable across releases. docs/library.md says which of them ensurePorts() can meet. */

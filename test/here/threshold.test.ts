@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite as uvuSuite } from "uvu";
 import * as assert from "uvu/assert";
-import { FILE, kernelTakes, liveThreshold } from "../../shim/lib/here/threshold.js";
+import { kernelTakes, liveThreshold, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { suite } from "../suite.js";
 import { Namespace } from "../sysctl/namespace.js";
 import { quote, Random, seed, WILD_VALUES } from "../sysctl/tree.js";
@@ -11,7 +11,7 @@ import { quote, Random, seed, WILD_VALUES } from "../sysctl/tree.js";
 const threshold = uvuSuite("threshold");
 
 threshold("the live one is read whole", () => {
-  assert.is(liveThreshold(), Number(readFileSync(FILE, "latin1")));
+  assert.is(liveThreshold(), Number(readFileSync(SETTING_FILE, "latin1")));
 });
 
 threshold("what is not a number and a line end is none", () => {
@@ -118,7 +118,7 @@ kernel("random texts (TEXTS=… for more)", async () => {
       const batch = texts.slice(at, at + 100);
       const tries = batch.map(
         (one) =>
-          `echo ${UNTOUCHED} >${FILE}; printf '%s\\n' '${one.replaceAll("'", "'\\''")}' >${FILE} 2>/dev/null; cat ${FILE}`,
+          `echo ${UNTOUCHED} >${SETTING_FILE}; printf '%s\\n' '${one.replaceAll("'", "'\\''")}' >${SETTING_FILE} 2>/dev/null; cat ${SETTING_FILE}`,
       );
       const values = (await namespace.run(tries.join("\n"))).trim().split("\n").map(Number);
       assert.is(values.length, batch.length);

@@ -16,7 +16,7 @@ import * as assert from "uvu/assert";
 import type { Options } from "../../shim/lib/attempt/options.js";
 import { parse } from "../../shim/lib/cli/arguments.js";
 import { wanted } from "../../shim/lib/facts/wanted.js";
-import { FILE, isSatisfied, NAME } from "../../shim/lib/here/threshold.js";
+import { isSatisfied, SETTING, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { resolve } from "../../shim/lib/sysctl/resolve.js";
 import { PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
@@ -87,7 +87,7 @@ class Stage {
     const variables = Object.entries({ ...this.#environment, ...env }).map(([name, value]) => `${name}=${value}`);
     const words = ["/usr/bin/env", "-i", ...variables, ...before, this.#launcher, ...argv].map(word).join(" ");
     return this.#with(tree, async () => {
-      const script = `echo ${live} >${FILE}; ${words} </dev/null 2>/dev/null`;
+      const script = `echo ${live} >${SETTING_FILE}; ${words} </dev/null 2>/dev/null`;
       const output = await this.namespace.run(script).catch((error) => `${error}`);
       if (output === "started\n" || output === "asked\n") return output === "started\n";
       throw new Error(`the launcher wrote ${quote(output)}\n${shown({ tree, live, argv, env })}`);
@@ -184,7 +184,7 @@ const DEVICE = { node: ["c", "1", "5"] };
 /** What is no file that can be read, or a long one. */
 function odd(random: Random): Entry[] {
   const path = `${random.pick(["etc", "run", "usr/lib"])}/sysctl.d/${random.pick(["00-odd", "60-odd", "99-odd"])}.conf`;
-  const line = `${NAME}=${random.pick(["80", "79", "443"])}\n`;
+  const line = `${SETTING}=${random.pick(["80", "79", "443"])}\n`;
   const forms = [
     () => [{ path, ...FIFO }],
     () => [{ path, ...DEVICE }],
@@ -209,7 +209,7 @@ function padded(length: number, line: string): string[] {
 
 /** Links as a host has them, which lead to other files than they seem to from here. */
 function linked(random: Random, values: readonly string[]): Entry[] {
-  const pieces = [`${NAME}=${random.chance(0.6) ? random.pick(values) : random.pick(["79", "80", "443"])}\n`];
+  const pieces = [`${SETTING}=${random.chance(0.6) ? random.pick(values) : random.pick(["79", "80", "443"])}\n`];
   const target = { path: "etc/static/web.conf", pieces };
   const link = random.pick([
     "/etc/static/web.conf",
@@ -239,7 +239,7 @@ function numbers(piece: string): number[] {
 
 /** /etc/sysctl.conf, as the first file of a tree. */
 function legacy(random: Random, tree: Tree): Entry[] {
-  const body = tree.find(({ pieces }) => pieces) ?? { pieces: [`${random.pick(["#", ""])}${NAME}=443\n`] };
+  const body = tree.find(({ pieces }) => pieces) ?? { pieces: [`${random.pick(["#", ""])}${SETTING}=443\n`] };
   return [{ ...body, path: "etc/sysctl.conf" }];
 }
 
@@ -493,21 +493,21 @@ const web = (text: string): Tree => [file("etc/sysctl.d/80-web.conf", text)];
 
 const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
   ["no drop-ins", []],
-  ["one that asks for 80", web(`${NAME} = 80`)],
-  ["one without blanks", web(`${NAME}=80`)],
-  ["one by its path", web(`${NAME.replaceAll(".", "/")} = 80`)],
-  ["one that may fail", web(`-${NAME} = 80`)],
-  ["a comment about another value", web(`# ${NAME} = 70`)],
-  ["a comment without a blank", web(`#${NAME}=70`)],
-  ["Windows' line ends", web(`${NAME} = 80\r`)],
+  ["one that asks for 80", web(`${SETTING} = 80`)],
+  ["one without blanks", web(`${SETTING}=80`)],
+  ["one by its path", web(`${SETTING.replaceAll(".", "/")} = 80`)],
+  ["one that may fail", web(`-${SETTING} = 80`)],
+  ["a comment about another value", web(`# ${SETTING} = 70`)],
+  ["a comment without a blank", web(`#${SETTING}=70`)],
+  ["Windows' line ends", web(`${SETTING} = 80\r`)],
   ["the stock files of this machine", ours()],
-  ["the stock files of this machine, and one", [...ours(), ...web(`${NAME} = 80`)]],
+  ["the stock files of this machine, and one", [...ours(), ...web(`${SETTING} = 80`)]],
   ["Fedora's stock files", FEDORA],
-  ["Fedora's stock files, and one", [...FEDORA, ...web(`${NAME} = 80`)]],
+  ["Fedora's stock files, and one", [...FEDORA, ...web(`${SETTING} = 80`)]],
   ["Fedora's stock files on the host as well", [...FEDORA, ...onHost(FEDORA)]],
-  ["one on the host", [...FEDORA, ...onHost([...FEDORA, ...web(`${NAME} = 80`)])]],
-  ["one for 443", web(`${NAME} = 443`), 443],
-  ["one for 443 with Fedora's stock files", [...FEDORA, ...web(`${NAME.replaceAll(".", "/")}=443`)], 443],
+  ["one on the host", [...FEDORA, ...onHost([...FEDORA, ...web(`${SETTING} = 80`)])]],
+  ["one for 443", web(`${SETTING} = 443`), 443],
+  ["one for 443 with Fedora's stock files", [...FEDORA, ...web(`${SETTING.replaceAll(".", "/")}=443`)], 443],
   ["a fifo", [{ path: "etc/sysctl.d/x.conf", ...FIFO }]],
   ["a device", [{ path: "etc/sysctl.d/x.conf", ...DEVICE }]],
   ["a folder", [{ path: "etc/sysctl.d/x.conf" }]],
@@ -521,7 +521,7 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
   ],
   ["a fifo for /etc/sysctl.conf", [{ path: "etc/sysctl.conf", ...FIFO }]],
   ["a fifo for a folder", onHost([{ path: "etc/sysctl.d", ...FIFO }])],
-  ["what cannot be read", [{ path: "etc/sysctl.d/x.conf", pieces: [`${NAME} = 70\n`], isSecret: true }]],
+  ["what cannot be read", [{ path: "etc/sysctl.d/x.conf", pieces: [`${SETTING} = 70\n`], isSecret: true }]],
   [
     "a host's fifo, device, folder and link to nothing",
     onHost([
@@ -535,8 +535,8 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
     "a host's link to a file of the host's",
     onHost([
       { path: "etc/sysctl.d/web.conf", link: "../../../../../etc/static/web.conf" },
-      file("etc/static/web.conf", `${NAME} = 80`),
-    ]).concat(file("etc/static/web.conf", `${NAME} = 70`)),
+      file("etc/static/web.conf", `${SETTING} = 80`),
+    ]).concat(file("etc/static/web.conf", `${SETTING} = 70`)),
   ],
 ];
 
@@ -548,28 +548,28 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ["a glob that ends with a slash", { tree: web("net/ipv4/ip_unprivileged_port_s*t/ = 70") }],
   ["a glob that ends with a dot", { tree: web("net.ipv4.ip_unprivileged_port_s*t. = 70") }],
   ["a backslash in a glob", { tree: web("net.ipv4.ip_unpriv*\\start = 70") }],
-  ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${NAME} = 70`)] }],
-  ["a comment behind the value", { tree: web(`${NAME} = 0 # was ${NAME} = 80`) }],
-  ["half the name behind the value", { tree: web(`${NAME} = 70 ged_port_start=80`) }],
-  ["the name behind a glob's value", { tree: web(`net.ipv4.ip_unprivileged_port_star* = 70 ${NAME} = 80`) }],
+  ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${SETTING} = 70`)] }],
+  ["a comment behind the value", { tree: web(`${SETTING} = 0 # was ${SETTING} = 80`) }],
+  ["half the name behind the value", { tree: web(`${SETTING} = 70 ged_port_start=80`) }],
+  ["the name behind a glob's value", { tree: web(`net.ipv4.ip_unprivileged_port_star* = 70 ${SETTING} = 80`) }],
   ["half the name behind a glob's value", { tree: web("net.ipv4.ip_unprivileged_port_star* = 70 ged_port_start=80") }],
-  ["a NUL before it", { tree: web(`#\0${NAME} = 70`) }],
-  ["a CR before it", { tree: web(`#\r${NAME} = 70`) }],
+  ["a NUL before it", { tree: web(`#\0${SETTING} = 70`) }],
+  ["a CR before it", { tree: web(`#\r${SETTING} = 70`) }],
   [
     "no final line end, and digits in the next file",
-    { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${NAME} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
+    { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${SETTING} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
   ],
   [
     "a link of the host's to a file of the host's",
     {
       tree: onHost([
         { path: "etc/sysctl.d/web.conf", link: "/etc/static/web.conf" },
-        file("etc/static/web.conf", `${NAME} = 70`),
+        file("etc/static/web.conf", `${SETTING} = 70`),
       ]),
     },
   ],
-  ["a line with a million blanks", { tree: web(`${NAME} = 70${" ".repeat(A_MILLION)}x`) }],
-  ["after a line of a million letters", { tree: web(`#${"x".repeat(A_MILLION)}\n${NAME} = 70`) }],
+  ["a line with a million blanks", { tree: web(`${SETTING} = 70${" ".repeat(A_MILLION)}x`) }],
+  ["after a line of a million letters", { tree: web(`#${"x".repeat(A_MILLION)}\n${SETTING} = 70`) }],
   ["the first of two --start is no number", { argv: ["--start=x", "--start=80", ...COMMAND] }],
   ["--start without its value", { argv: ["--start", "--timeout=5", ...COMMAND] }],
   ["the first of two --timeout is none", { argv: ["--timeout=0", "--timeout=5", ...COMMAND] }],
@@ -579,23 +579,26 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ],
   [
     "1024 in a file that an empty one masks",
-    { live: 1024, tree: [file("etc/sysctl.d/web.conf"), file("usr/lib/sysctl.d/web.conf", `${NAME} = 1024`)] },
+    { live: 1024, tree: [file("etc/sysctl.d/web.conf"), file("usr/lib/sysctl.d/web.conf", `${SETTING} = 1024`)] },
   ],
   [
     "443 in a file that could be masked",
-    { live: 443, tree: [file("usr/lib/sysctl.d/web.conf", `${NAME} = 443`), file("run/sysctl.d/web.conf")] },
+    { live: 443, tree: [file("usr/lib/sysctl.d/web.conf", `${SETTING} = 443`), file("run/sysctl.d/web.conf")] },
   ],
   [
     "443, and on the host 1024, if 443 is not what is wanted here",
-    { live: 443, tree: onHost(web(`${NAME} = 443`)).concat(file("etc/sysctl.d/a.conf", `${NAME} = 80`)) },
+    { live: 443, tree: onHost(web(`${SETTING} = 443`)).concat(file("etc/sysctl.d/a.conf", `${SETTING} = 80`)) },
   ],
   [
     "443 by a glob, and excluded from it",
-    { live: 443, tree: web(`net.ipv4.ip_unprivileged_port_star* = 443\n-${NAME}`) },
+    { live: 443, tree: web(`net.ipv4.ip_unprivileged_port_star* = 443\n-${SETTING}`) },
   ],
-  ["443, and what is asked for is refused by the kernel", { live: 443, tree: web(`${NAME} = 40000`) }],
-  ["443, and then more", { live: 443, tree: web(`${NAME} = 443`).concat(file("etc/sysctl.conf", `${NAME} = 80`)) }],
-  ["a value of 64 KiB", { tree: [{ path: "etc/sysctl.d/web.conf", pieces: padded(65536, `${NAME} = 70\n`) }] }],
+  ["443, and what is asked for is refused by the kernel", { live: 443, tree: web(`${SETTING} = 40000`) }],
+  [
+    "443, and then more",
+    { live: 443, tree: web(`${SETTING} = 443`).concat(file("etc/sysctl.conf", `${SETTING} = 80`)) },
+  ],
+  ["a value of 64 KiB", { tree: [{ path: "etc/sysctl.d/web.conf", pieces: padded(65536, `${SETTING} = 70\n`) }] }],
   ["PORTSHIM_QUIET is 2", { env: { PORTSHIM_QUIET: "2" } }],
 ];
 
@@ -635,7 +638,7 @@ refusing("the helper is asked if the host's files can be seen, and only then", a
   execFileSync("gcc", ["-Wall", "-Werror", "-o", refuse, join(ROOT, "test", "launcher", "refuse.c")]);
   const skips = (tree: Tree, ...before: string[]) => stage.skips({ tree, live: 80, argv: COMMAND, env: {} }, before);
   try {
-    const [host, none] = [onHost(web(`${NAME} = 80`)), web(`${NAME} = 80`)];
+    const [host, none] = [onHost(web(`${SETTING} = 80`)), web(`${SETTING} = 80`)];
     assert.ok(await skips(host));
     for (const error of ["EPERM", "ENOSYS"] as const) {
       const number = String(constants.errno[error]);

@@ -19,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { PortshimError } from "../../shim/lib/failure.js";
-import { FILE } from "../../shim/lib/here/threshold.js";
+import { SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { node, PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
 
@@ -159,7 +159,7 @@ class World {
 
   /** Has the host give this answer, now and to every later question. */
   answer(answer: keyof typeof ANSWERS): void {
-    if (answer === "yes") this.asRoot(`echo 80 >${FILE}`);
+    if (answer === "yes") this.asRoot(`echo 80 >${SETTING_FILE}`);
     writeFileSync(`${this.#answer}.new`, ANSWERS[answer]);
     renameSync(`${this.#answer}.new`, this.#answer);
   }

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { FILE, KERNEL_DEFAULT } from "../../shim/lib/here/threshold.js";
+import { KERNEL_DEFAULT, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 
 /** Ends the answer to every script; nothing that the tests run prints it. */
 const MARK = "\x1e";
@@ -123,7 +123,7 @@ export class Namespace {
    */
   async applied(): Promise<number> {
     const output = await this.run(
-      `echo ${KERNEL_DEFAULT} >${FILE}; /lib/systemd/systemd-sysctl </dev/null >/dev/null 2>&1; cat ${FILE}`,
+      `echo ${KERNEL_DEFAULT} >${SETTING_FILE}; /lib/systemd/systemd-sysctl </dev/null >/dev/null 2>&1; cat ${SETTING_FILE}`,
     );
     if (!/^\d+\n$/.test(output)) throw new Error(`no threshold: ${output}`);
     return Number(output);

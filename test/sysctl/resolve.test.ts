@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { NAME } from "../../shim/lib/here/threshold.js";
+import { SETTING } from "../../shim/lib/here/threshold.js";
 import { type Assignment, resolve } from "../../shim/lib/sysctl/resolve.js";
 import { CASES } from "./resolve.cases.js";
 import { plant } from "./tree.js";
@@ -35,12 +35,12 @@ for (const [about, cases] of Object.entries(CASES)) {
 }
 
 test("what the kernel refuses is quoted as people wrote it", () => {
-  plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${NAME} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
+  plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${SETTING} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
   assert.is(resolve(root).refused[0]?.text, "٨٠");
 });
 
 test("a fifo is passed over, not waited for", () => {
-  plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${NAME} = 80\n`] }], root);
+  plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${SETTING} = 80\n`] }], root);
   assert.is(spawnSync("mkfifo", [join(root, "etc/sysctl.d/20.conf")]).status, 0);
   assert.is(resolve(root).declared?.value, 80);
 });

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { NAME } from "../../shim/lib/here/threshold.js";
+import { SETTING } from "../../shim/lib/here/threshold.js";
 import { DIRECTORIES } from "../../shim/lib/sysctl/resolve.js";
 
 /** Marsaglia's xorshift32, so that a seed gives the same trees everywhere. */
@@ -250,7 +250,7 @@ export const WILD_VALUES = [
   "eighty",
 ];
 
-const PLAIN_KEYS = [NAME, NAME, NAME, NAME, NAME, NAME.replaceAll(".", "/")];
+const PLAIN_KEYS = [SETTING, SETTING, SETTING, SETTING, SETTING, SETTING.replaceAll(".", "/")];
 
 const WILD_KEYS = [
   "/net/ipv4/ip_unprivileged_port_start",
@@ -346,12 +346,12 @@ const WILD_LINES = [
   "\xff\xfe",
   "\x0b",
   "[section]",
-  NAME,
-  `${NAME} 80`,
-  `${NAME}: 70`,
-  `\\${NAME}=70`,
-  `// ${NAME}=70`,
-  `! ${NAME}=70`,
+  SETTING,
+  `${SETTING} 80`,
+  `${SETTING}: 70`,
+  `\\${SETTING}=70`,
+  `// ${SETTING}=70`,
+  `! ${SETTING}=70`,
 ];
 
 const WILD_ENDS = [
@@ -424,7 +424,7 @@ function behind(random: Random): string {
   if (random.chance(0.7)) return "";
   return (
     random.pick([" ", "\t", " # ", " ; was "]) +
-    random.pick([NAME, NAME.slice(20), "x"]) +
+    random.pick([SETTING, SETTING.slice(20), "x"]) +
     random.pick([" = 80", "=80", ""])
   );
 }
@@ -443,8 +443,8 @@ function body(random: Random, wild: number, longest: number): Omit<Entry, "path"
 /** About as long as the longest that systemd reads. */
 function longLine(random: Random): string {
   const length = 1024 * 1024 - 2 + random.below(4);
-  const start = random.pick(["#", `${NAME}=77 `, " "]);
-  const tail = random.pick(["", `${NAME}=78`]);
+  const start = random.pick(["#", `${SETTING}=77 `, " "]);
+  const tail = random.pick(["", `${SETTING}=78`]);
   const filling = random.pick(["x", " "]).repeat(length - start.length - tail.length);
   return `${start}${filling}${tail}\n`;
 }

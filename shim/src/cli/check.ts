@@ -1,5 +1,5 @@
 import { dropFor, preview } from "../attempt/ensure.js";
-import { KERNEL_DEFAULT, NAME } from "../here/threshold.js";
+import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
 import { parse } from "./arguments.js";
@@ -109,7 +109,7 @@ function hostLine(bridge: Findings["bridge"], problem: string | null): string {
 }
 
 function thresholdLine(threshold: number | null): string {
-  if (threshold === null) return `this kernel has no ${NAME}`;
+  if (threshold === null) return `this kernel has no ${SETTING}`;
   if (threshold === 0) return "0: any user can bind any port";
   const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
   return `${threshold}${usual}: any user can bind ports ${threshold} and up`;

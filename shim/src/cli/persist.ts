@@ -4,7 +4,7 @@ import type { Options } from "../attempt/options.js";
 import { type Facts, gather, isLocal } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/network.js";
-import { isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
+import { isSatisfied, liveThreshold, SETTING } from "../here/threshold.js";
 import { HOST_ENVIRONMENT } from "../host/bridge.js";
 import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
 import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
@@ -151,7 +151,7 @@ export function hindrance(facts: Facts): string | undefined {
     const { usable, reason } = reach(facts);
     return usable ? "unknown whether the network here is the host's" : reason;
   }
-  if (threshold === undefined) return `this kernel has no ${NAME}`;
+  if (threshold === undefined) return `this kernel has no ${SETTING}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
@@ -317,7 +317,7 @@ function settle(root: string): void {
 /** What of the work is so and what is not. */
 function halfDone(root: string, work: Work, before: State, after: State): string {
   const { value } = bootThreshold(resolve(root, new Map(), "boot"));
-  return `Now ${fileNow(work, before, after)}; ${NAME} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
+  return `Now ${fileNow(work, before, after)}; ${SETTING} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
 }
 
 function fileNow(work: Work, before: State, { text }: State): string {
@@ -338,7 +338,7 @@ function nextStep(work: Work, before: State, after: State): string {
 
 function aboutTo(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${NAME} to ${value}`;
+  if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${SETTING} to ${value}`;
   if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
   return `Writing this on the host, as /${DROP_IN}:\n${indented(work)}`;
 }
@@ -346,7 +346,7 @@ function aboutTo(work: Work, facts: Facts): string {
 /** The same for --dry-run. */
 function would(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${NAME} to ${value}`;
+  if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${SETTING} to ${value}`;
   if (kind === "apply") return neverApplied(facts);
   return `Would write this on the host, as /${DROP_IN}:\n${indented(work)}`;
 }

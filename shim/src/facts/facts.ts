@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 import { type Network, networkNamespaceOf } from "../here/network.js";
 import { HOST_ROOT, type Place, place } from "../here/place.js";
-import { FILE, liveThreshold } from "../here/threshold.js";
+import { liveThreshold, SETTING_FILE } from "../here/threshold.js";
 import { type Bridge, findBridge } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
 import type { Drop } from "../launcher/drop.js";
@@ -139,7 +139,7 @@ export function isLocal(bridge: Bridge | undefined): boolean {
  */
 function mayWrite(): boolean {
   try {
-    closeSync(openSync(FILE, constants.O_WRONLY));
+    closeSync(openSync(SETTING_FILE, constants.O_WRONLY));
     return true;
   } catch {
     return false;

@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 export const KEY = "net/ipv4/ip_unprivileged_port_start";
 
 /** The setting as people and sysctl(8) write it. */
-export const NAME = KEY.replaceAll("/", ".");
+export const SETTING = KEY.replaceAll("/", ".");
 
 /** The file to read and write it by; it speaks of the network namespace of whoever opens it. */
-export const FILE = `/proc/sys/${KEY}`;
+export const SETTING_FILE = `/proc/sys/${KEY}`;
 
 /** Where a new network namespace starts (net/ipv4/af_inet.c, PROT_SOCK). */
 export const KERNEL_DEFAULT = 1024;
@@ -19,7 +19,7 @@ export const LARGEST = 65535;
  * The threshold in force in our own network namespace: an integer 0–65535, the first port an ordinary user may bind.
  * Undefined where the kernel has no such setting (Linux before 4.11, gVisor) or /proc is not there.
  */
-export function liveThreshold(file = FILE): number | undefined {
+export function liveThreshold(file = SETTING_FILE): number | undefined {
   try {
     // In one read: files below /proc/sys answer only at offset 0.
     const text = readFileSync(file, "latin1");

@@ -1,5 +1,5 @@
 import type { Place } from "../here/place.js";
-import { FILE, LARGEST } from "../here/threshold.js";
+import { LARGEST, SETTING_FILE } from "../here/threshold.js";
 import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
@@ -44,7 +44,7 @@ const BUS = "org.freedesktop.DBus";
  * What only a person wants to know. The bus is asked for names alone, which starts nothing: one that nobody has is no
  * trouble where it can be activated.
  */
-const THOROUGH = `cat ${FILE} 2>/dev/null
+const THOROUGH = `cat ${SETTING_FILE} 2>/dev/null
 list() {
 	busctl --system --timeout=2 call ${BUS} /org/freedesktop/DBus ${BUS} $1 2>/dev/null ||
 	dbus-send --system --reply-timeout=2000 --print-reply --dest=${BUS} /org/freedesktop/DBus ${BUS}.$1 2>/dev/null

@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { FILE, isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
+import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
 import { printable } from "../text.js";
 import * as elevation from "./elevation.js";
 import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
@@ -32,11 +32,11 @@ export interface Route {
 const write: Route = {
   name: "write",
   what: "write the setting directly",
-  verdict: ({ writable }) => (writable ? yes(`can write ${FILE}`) : no(`cannot write ${FILE}`)),
+  verdict: ({ writable }) => (writable ? yes(`can write ${SETTING_FILE}`) : no(`cannot write ${SETTING_FILE}`)),
   asRoot: () => undefined,
   async attempt(_facts, value) {
     try {
-      writeFileSync(FILE, `${value}\n`);
+      writeFileSync(SETTING_FILE, `${value}\n`);
     } catch (error) {
       throw new PortshimError("write-failed", printable((error as Error).message));
     }
@@ -63,7 +63,7 @@ stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | {
   while read -r inode path; do
     [ "$inode" = "$1" ] || continue
     exec "$3" --net="$path" /bin/sh -c '
-      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
+      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${SETTING_FILE}' sh "$1" "$2"
   done
   echo "it belongs to none of this user's podman containers" >&2
   exit 1
@@ -119,7 +119,7 @@ export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run
 
 /** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
 export function sysctl(facts: Facts, value: number): string[] {
-  return [pathOf("sysctl", facts), "-w", `${NAME}=${checked(value)}`];
+  return [pathOf("sysctl", facts), "-w", `${SETTING}=${checked(value)}`];
 }
 
 /** An integer as an argument: nothing else goes between us and root. */

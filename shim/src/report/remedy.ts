@@ -1,6 +1,6 @@
 import { type Facts, isLocal } from "../facts/facts.js";
 import type { Manager } from "../here/place.js";
-import { NAME } from "../here/threshold.js";
+import { SETTING } from "../here/threshold.js";
 import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
 import { commandLine } from "../text.js";
 
@@ -44,12 +44,12 @@ function dockers(setting: string): string[] {
 
 /** The command that sets it on the host, for a person to paste. */
 export function byHand(value: number): string {
-  return commandLine(["sudo", "sysctl", "-w", `${NAME}=${value}`]);
+  return commandLine(["sudo", "sysctl", "-w", `${SETTING}=${value}`]);
 }
 
 /** The one thing that the person can do where portshim could not; at most five lines. */
 export function nextStep({ place, bridge, network, wanted }: Facts): string {
-  const setting = `${NAME}=${wanted.value}`;
+  const setting = `${SETTING}=${wanted.value}`;
   const { own, shares } = ADVICE[place.managedBy];
   const onHost = `    ${byHand(wanted.value)}`;
   if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
@@ -66,7 +66,7 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
 
 /** How to keep what was just reached; a line. */
 export function keep({ place, bridge, network, wanted }: Facts): string {
-  const setting = `${NAME}=${wanted.value}`;
+  const setting = `${SETTING}=${wanted.value}`;
   const maybeOwn = network === "unknown" && !place.sharesNetwork && place.managedBy !== "host";
   if (network === "own" || maybeOwn) return ADVICE[place.managedBy].own(setting)[0] ?? "";
   if (place.hostRoot !== undefined && network === "hosts") {
@@ -89,5 +89,5 @@ export function removeByHand(value: number): string {
 }
 
 function tee(value: number): string {
-  return `echo ${NAME}=${value} | sudo tee /${BY_HAND}`;
+  return `echo ${SETTING}=${value} | sudo tee /${BY_HAND}`;
 }

@@ -1,6 +1,6 @@
 import { type Facts, isLocal } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
-import { NAME } from "../here/threshold.js";
+import { SETTING } from "../here/threshold.js";
 import { madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
@@ -9,17 +9,17 @@ import { keep, nextStep } from "./remedy.js";
 /** Who asked for which value, and that it does not hold. */
 export function unsatisfied({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
-    return `${printable(wanted.by ?? "")} sets ${NAME}=${wanted.value}, but it was never applied: the value is ${threshold}`;
+    return `${printable(wanted.by ?? "")} sets ${SETTING}=${wanted.value}, but it was never applied: the value is ${threshold}`;
   }
-  if (wanted.by === undefined) return `port ${wanted.value} needs privileges here (${NAME} is ${threshold})`;
-  return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${NAME})`;
+  if (wanted.by === undefined) return `port ${wanted.value} needs privileges here (${SETTING} is ${threshold})`;
+  return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${SETTING})`;
 }
 
 /** Assignments that the kernel would refuse, a sentence each. */
 export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
   return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
     ({ file, line, text }) =>
-      `${printable(file)}:${line} sets ${NAME} to "${printable(text)}", which is invalid: ignored`,
+      `${printable(file)}:${line} sets ${SETTING} to "${printable(text)}", which is invalid: ignored`,
   );
 }
 

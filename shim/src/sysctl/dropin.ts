@@ -1,4 +1,4 @@
-import { NAME } from "../here/threshold.js";
+import { SETTING } from "../here/threshold.js";
 
 /**
  * The drop-in that `portshim persist` writes, below the host's root. Its number (sysctl.d(5)) has it read after what
@@ -24,7 +24,7 @@ ${assignment(value)}# To undo it: portshim persist --remove
 
 /** The line that asks for `value`, as sysctl.d(5) and sysctl(8) read it. */
 export function assignment(value: string): string {
-  return `${NAME} = ${value}\n`;
+  return `${SETTING} = ${value}\n`;
 }
 
 /** Whether portshim wrote this text, or the start of it before the disk was full. */
