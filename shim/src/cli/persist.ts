@@ -18,9 +18,12 @@ import { printable } from "../text.js";
 import type { Call, Command } from "./command.js";
 import { STATUS } from "./status.js";
 
+/** The drop-in, as people call it. */
+const DROP_IN_PATH = `/${DROP_IN}`;
+
 /** `portshim persist`: the host keeps the threshold over its restarts. */
 export const persist: Command = {
-  about: `Writes /${DROP_IN} on the host and sets the threshold now: one password prompt, and never another.
+  about: `Writes ${DROP_IN_PATH} on the host and sets the threshold now: one password prompt, and never another.
 Works on the host itself, in a toolbox and in a distrobox.`,
   statuses:
     "0: done, or nothing to do; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
@@ -43,19 +46,16 @@ interface Work {
   readonly text: string | undefined;
 }
 
-/** The drop-in, as people call it. */
-const FILE = `/${DROP_IN}`;
-
 /**
  * pkexec(1) sets PATH, and so does sudo(8). tee follows links, and overwrites whatever has come there since we looked;
  * but only root can put anything into that folder.
  */
-const WRITE = `umask 022; tee ${FILE}`;
+const WRITE = `umask 022; tee ${DROP_IN_PATH}`;
 const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
 // Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
-const REMOVE_AND_SET = `rm -f ${FILE} || exit; sysctl -p -`;
+const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
 
-const FOREIGN = `${FILE} exists, and portshim did not write it`;
+const FOREIGN = `${DROP_IN_PATH} exists, and portshim did not write it`;
 
 /** What is so on the host. */
 interface State {
@@ -238,9 +238,9 @@ function isIn(root: string, work: Work): boolean {
 }
 
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
-  if (remove) return `Nothing to do: the host has no /${DROP_IN}.`;
+  if (remove) return `Nothing to do: the host has no ${DROP_IN_PATH}.`;
   const permanent = madePermanentBy(facts);
-  if (winner || !permanent) return `Nothing to do: the host has /${DROP_IN} already.`;
+  if (winner || !permanent) return `Nothing to do: the host has ${DROP_IN_PATH} already.`;
   return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${sourceOf(permanent)}).`;
 }
 
@@ -248,12 +248,12 @@ function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | und
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
   const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
   const { declared, refused } = resolve(root, change, "boot");
-  const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(`/${DROP_IN}`));
+  const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(DROP_IN_PATH));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
 }
 
 function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
-  return `${printable(file)}:${line} overrides /${DROP_IN}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
+  return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
 /** At least one. Throws PortshimError `no-persist`. */
@@ -321,11 +321,11 @@ function halfDone(root: string, work: Work, before: State, after: State): string
 }
 
 function fileNow(work: Work, before: State, { text }: State): string {
-  if (text === undefined) return `there is no ${FILE}`;
-  if (text === work.text) return `${FILE} is there`;
-  if (text === before.text) return `${FILE} is what it was`;
-  if (text === "") return `${FILE} is empty`;
-  return work.text?.startsWith(text) ? `${FILE} is half written` : `${FILE} holds something else`;
+  if (text === undefined) return `there is no ${DROP_IN_PATH}`;
+  if (text === work.text) return `${DROP_IN_PATH} is there`;
+  if (text === before.text) return `${DROP_IN_PATH} is what it was`;
+  if (text === "") return `${DROP_IN_PATH} is empty`;
+  return work.text?.startsWith(text) ? `${DROP_IN_PATH} is half written` : `${DROP_IN_PATH} holds something else`;
 }
 
 /** The one thing that the person can do after that. */
@@ -338,17 +338,17 @@ function nextStep(work: Work, before: State, after: State): string {
 
 function aboutTo(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${SETTING} to ${value}`;
+  if (kind === "remove") return `Removing ${DROP_IN_PATH} on the host, and setting ${SETTING} to ${value}`;
   if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
-  return `Writing this on the host, as /${DROP_IN}:\n${indented(work)}`;
+  return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
 }
 
 /** The same for --dry-run. */
 function would(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${SETTING} to ${value}`;
+  if (kind === "remove") return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${value}`;
   if (kind === "apply") return neverApplied(facts);
-  return `Would write this on the host, as /${DROP_IN}:\n${indented(work)}`;
+  return `Would write this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
 }
 
 function neverApplied(facts: Facts): string {
@@ -361,7 +361,7 @@ function indented({ text = "" }: Work): string {
 }
 
 function done({ kind, value }: Work, isKept: boolean): string {
-  if (kind === "remove") return `Done. /${DROP_IN} is gone, and any user can bind ports ${value} and up.`;
+  if (kind === "remove") return `Done. ${DROP_IN_PATH} is gone, and any user can bind ports ${value} and up.`;
   const until = isKept ? "also after a reboot" : "until the host reboots";
   const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
   return `Done. Any user can now bind ports ${value} and up, ${until}.${undo}`;
