@@ -4,7 +4,7 @@ import { findBridge } from "../shim/lib/host/bridge.js";
 import type { Host } from "../shim/lib/host/host.js";
 import type { Resolution } from "../shim/lib/sysctl/resolve.js";
 
-const NOTHING: Resolution = { declared: undefined, refused: [] };
+const NOTHING: Resolution = { declared: undefined, invalid: [] };
 const TOOLBOX: Place = {
   name: "toolbox",
   what: "a toolbox",
@@ -26,7 +26,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     threshold: 1024,
     wanted: { value: 80, by: "/etc/sysctl.d/80-web.conf:1", fromFile: true },
     place: TOOLBOX,
-    declaredHere: { declared, refused: [] },
+    declaredHere: { declared, invalid: [] },
     declaredOnHost: NOTHING,
     afterRestart: NOTHING,
     writable: false,

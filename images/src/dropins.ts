@@ -68,6 +68,6 @@ async function confs(files: Files, directory: string): Promise<Text[]> {
 /** What these files ask for together. */
 function asked(texts: readonly Text[]): Asked | undefined {
   const bytes = texts.map(({ path, content }) => [Buffer.from(path), content].map((each) => each.toString("latin1")));
-  const { declared, refused } = resolveTexts(new Map(bytes as [string, string][]));
-  return declared ?? refused.at(-1);
+  const { declared, invalid } = resolveTexts(new Map(bytes as [string, string][]));
+  return declared ?? invalid.at(-1);
 }

@@ -37,7 +37,7 @@ test("the ports that --bind tries: the first that is wanted, and the web's above
 });
 
 test("how long it lasts, by network and route", async () => {
-  const nothing = { declared: undefined, refused: [] };
+  const nothing = { declared: undefined, invalid: [] };
   const low = { threshold: 80, declaredHere: nothing };
   const lasts = async (facts: ReturnType<typeof inToolbox>) => (await found(facts)).lasts;
   assert.equal(
@@ -99,7 +99,7 @@ for (const [name, facts, line] of [
     inToolbox({
       declaredOnHost: {
         declared: undefined,
-        refused: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
+        invalid: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
       },
     }),
     '              /run/host/etc/x.conf:3 sets "http", which is invalid',

@@ -65,7 +65,7 @@ const declared = { file: "/etc/sysctl.d/50-admin.conf", line: 1, text: "1000", v
 
 test("whatever root is asked to run is one plain command, and polkit's prompt shows it whole", () => {
   inRoot({ [FILE]: "# Written by portshim persist\n" }, (root) => {
-    const kept = { ...wanting(1000), afterRestart: { declared, refused: [] } };
+    const kept = { ...wanting(1000), afterRestart: { declared, invalid: [] } };
     const works = [
       keeping(inToolbox(wanting(1000)), root),
       keeping(inToolbox({ ...wanting(1000), threshold: 80 }), root),

@@ -5,10 +5,10 @@ import { suite } from "../suite.js";
 
 const test = suite("wanted");
 
-const NOTHING: Resolution = { declared: undefined, refused: [] };
+const NOTHING: Resolution = { declared: undefined, invalid: [] };
 const asks = (file: string, value: number): Resolution => ({
   declared: { file, line: 3, text: String(value), value },
-  refused: [],
+  invalid: [],
 });
 
 const cases: [name: string, start: number | undefined, here: Resolution, host: Resolution | undefined, object][] = [

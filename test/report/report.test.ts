@@ -25,8 +25,8 @@ test("who asked: a file, an option, nobody", () => {
 });
 
 test("a value that the kernel would refuse is named with file and line", () => {
-  const refused = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
-  assert.equal(report.refused(inToolbox({ declaredHere: { declared: undefined, refused } })), [
+  const invalid = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
+  assert.equal(report.invalid(inToolbox({ declaredHere: { declared: undefined, invalid } })), [
     `/etc/sysctl.d/ .conf:4 sets ${NAME} to "http", which is invalid: ignored`,
   ]);
 });
@@ -42,7 +42,7 @@ test("what is about to run as root, on the host and here", () => {
 
 test("that it worked, until when, and how to keep it", () => {
   const done = "Done. Any user can now bind ports 80 and up, until";
-  const nothing = { declared: undefined, refused: [] };
+  const nothing = { declared: undefined, invalid: [] };
   assert.is(report.success(inToolbox()), `${done} the host reboots. To make it permanent:\n    portshim persist`);
   assert.is(
     report.success(onHost({ declaredHere: nothing })),

@@ -6,8 +6,8 @@ import { suite } from "../suite.js";
 const test = suite("dropin");
 
 test("its text asks for its value, as systemd-sysctl reads it", () => {
-  const { declared, refused } = resolve("/nowhere", new Map([[DROP_IN, dropIn("80")]]));
-  assert.equal([declared?.value, declared?.file, declared?.line, refused.length], [80, `/nowhere/${DROP_IN}`, 2, 0]);
+  const { declared, invalid } = resolve("/nowhere", new Map([[DROP_IN, dropIn("80")]]));
+  assert.equal([declared?.value, declared?.file, declared?.line, invalid.length], [80, `/nowhere/${DROP_IN}`, 2, 0]);
 });
 
 test("portshim knows its own file again, and no other", () => {

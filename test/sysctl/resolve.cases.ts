@@ -8,7 +8,7 @@ export interface Case {
   /** What wins: its value and "file:line" below the root; undefined: nothing is declared. */
   readonly declared: readonly [value: number, from: string] | undefined;
   /** "file:line" of what the kernel refuses and would have won. */
-  readonly refused?: readonly string[];
+  readonly invalid?: readonly string[];
   /** systemd-sysctl cannot be asked: it is a rule of ours, or needs more of the root than a tree sets up. */
   readonly oursAlone?: true;
 }
@@ -32,7 +32,7 @@ function ignores(name: string, text: string): Case {
 }
 
 function refuses(name: string, value: string): Case {
-  return { name, tree: [etc(set(value))], declared: undefined, refused: ["etc/sysctl.d/web.conf:1"] };
+  return { name, tree: [etc(set(value))], declared: undefined, invalid: ["etc/sysctl.d/web.conf:1"] };
 }
 
 const FILES: readonly Case[] = [
@@ -277,13 +277,13 @@ const VALUES: readonly Case[] = [
     name: "what the kernel refuses is named, and what stood before it is not in force",
     tree: [file("etc/sysctl.d/10.conf", set(80)), file("etc/sysctl.d/20.conf", `#\n${set("eighty")}`)],
     declared: undefined,
-    refused: ["etc/sysctl.d/20.conf:2"],
+    invalid: ["etc/sysctl.d/20.conf:2"],
   },
   {
     name: "of globs, what the kernel refuses leaves the earlier one in force",
     tree: [etc(set(80, "net.ipv4.*start") + set("eighty", "net.ipv4.*_start"))],
     declared: [80, "etc/sysctl.d/web.conf:1"],
-    refused: ["etc/sysctl.d/web.conf:2"],
+    invalid: ["etc/sysctl.d/web.conf:2"],
   },
   {
     name: "of globs, what the kernel refuses is not named where a later one is taken",

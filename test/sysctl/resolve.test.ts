@@ -24,19 +24,19 @@ test.after.each(() => {
 const place = ({ file, line }: Assignment) => `${file.slice(root.length + 1)}:${line}`;
 
 for (const [about, cases] of Object.entries(CASES)) {
-  for (const { name, tree, declared, refused = [] } of cases) {
+  for (const { name, tree, declared, invalid = [] } of cases) {
     test(`${about}: ${name}`, () => {
       plant(tree, root);
       const found = resolve(root);
       assert.equal(found.declared && [found.declared.value, place(found.declared)], declared);
-      assert.equal(found.refused.map(place), refused);
+      assert.equal(found.invalid.map(place), invalid);
     });
   }
 }
 
 test("what the kernel refuses is quoted as people wrote it", () => {
   plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${SETTING} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
-  assert.is(resolve(root).refused[0]?.text, "٨٠");
+  assert.is(resolve(root).invalid[0]?.text, "٨٠");
 });
 
 test("a fifo is passed over, not waited for", () => {
@@ -46,7 +46,7 @@ test("a fifo is passed over, not waited for", () => {
 });
 
 test("a root that is not there declares nothing", () => {
-  assert.equal(resolve(join(root, "nowhere")), { declared: undefined, refused: [] });
+  assert.equal(resolve(join(root, "nowhere")), { declared: undefined, invalid: [] });
 });
 
 test.run();

@@ -74,7 +74,7 @@ export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> 
   const { log, signal } = task;
   const { report, remedy } = later();
   log("detail", report.facts(facts));
-  for (const refused of report.refused(facts)) log("info", refused);
+  for (const line of report.invalid(facts)) log("info", line);
   if (plan.satisfied) return "already";
   if (facts.threshold === undefined && !facts.mayBind)
     throw new PortshimError("no-setting", String(facts.wanted.value));

@@ -106,7 +106,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
 }
 
 function declarations(where: Declaration["where"], resolution: Facts["declaredOnHost"]): Declaration[] {
-  const found = [resolution?.declared, ...(resolution?.refused ?? [])].filter((one) => one !== undefined);
+  const found = [resolution?.declared, ...(resolution?.invalid ?? [])].filter((one) => one !== undefined);
   return found.map(({ file, line, text, value }) => ({ where, file, line, text, value: value ?? null }));
 }
 

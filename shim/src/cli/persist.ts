@@ -247,8 +247,8 @@ function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | und
 /** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
   const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
-  const { declared, refused } = resolve(root, change, "boot");
-  const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(DROP_IN_PATH));
+  const { declared, invalid } = resolve(root, change, "boot");
+  const winner = [declared, ...invalid].find((one) => one && !one.file.endsWith(DROP_IN_PATH));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
 }
 

@@ -16,8 +16,8 @@ export function unsatisfied({ wanted, threshold }: Facts): string {
 }
 
 /** Assignments that the kernel would refuse, a sentence each. */
-export function refused({ declaredHere, declaredOnHost }: Facts): string[] {
-  return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
+export function invalid({ declaredHere, declaredOnHost }: Facts): string[] {
+  return [...declaredHere.invalid, ...(declaredOnHost?.invalid ?? [])].map(
     ({ file, line, text }) =>
       `${printable(file)}:${line} sets ${SETTING} to "${printable(text)}", which is invalid: ignored`,
   );
@@ -77,7 +77,7 @@ export function facts(found: Facts): string {
 
 /** The plan as a person reads it, for --dry-run. */
 export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
-  const lines = [facts(found), ...refused(found)];
+  const lines = [facts(found), ...invalid(found)];
   if (satisfied) return [...lines, "Nothing to do."].join("\n");
   lines.push(unsatisfied(found));
   for (const { usable, route, reason } of [...steps, ...others])

@@ -20,7 +20,7 @@ export interface Resolution {
   /** The assignment whose value is in force after all have been applied. */
   readonly declared: Assignment | undefined;
   /** Assignments that would have won but that the kernel refuses, in the order they are applied. */
-  readonly refused: readonly Assignment[];
+  readonly invalid: readonly Assignment[];
 }
 
 /** Where drop-ins lie, strongest first: sysctl.d(5). */
@@ -249,16 +249,16 @@ function apply(all: readonly Rule[]): Resolution {
   const writes = explicit ? [explicit] : [...last.values()];
 
   let declared: Assignment | undefined;
-  let refused: Assignment[] = [];
+  let invalid: Assignment[] = [];
   for (const { value: text, source } of writes) {
     if (text === undefined) continue;
     const value = kernelTakes(text);
     const assignment = { file: source.file, line: source.line, text: utf8(text), value };
-    if (value === undefined) refused.push(assignment);
+    if (value === undefined) invalid.push(assignment);
     else {
       declared = assignment;
-      refused = [];
+      invalid = [];
     }
   }
-  return { declared, refused };
+  return { declared, invalid };
 }
