@@ -73,7 +73,7 @@ export async function preview(task: Task): Promise<Found> {
 export async function ensure(task: Task, { facts, plan }: Found): Promise<Done> {
   const { log, signal } = task;
   const { report, remedy } = later();
-  log("detail", report.facts(facts));
+  log("detail", report.summary(facts));
   for (const line of report.invalid(facts)) log("info", line);
   if (plan.satisfied) return "already";
   if (facts.threshold === undefined && !facts.mayBind)

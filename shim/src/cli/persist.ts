@@ -93,7 +93,7 @@ async function run(call: Call): Promise<number> {
     thorough: true,
   });
   signal.throwIfAborted();
-  log("detail", report.facts(facts));
+  log("detail", report.summary(facts));
   const { hostRoot: root = "/" } = facts.place;
   const reason = hindrance(facts);
   if (reason !== undefined) throw new PortshimError("no-persist", reason);

@@ -65,7 +65,7 @@ export function restarts(failure: PortshimError): string[] {
 }
 
 /** What was found, for --verbose. */
-export function facts(found: Facts): string {
+export function summary(found: Facts): string {
   const { threshold, wanted, place, bridge, network } = found;
   const bridged = bridge === undefined ? "none found" : (bridge.path ?? "none needed");
   return [
@@ -77,7 +77,7 @@ export function facts(found: Facts): string {
 
 /** The plan as a person reads it, for --dry-run. */
 export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
-  const lines = [facts(found), ...invalid(found)];
+  const lines = [summary(found), ...invalid(found)];
   if (satisfied) return [...lines, "Nothing to do."].join("\n");
   lines.push(unsatisfied(found));
   for (const { usable, route, reason } of [...steps, ...others])
