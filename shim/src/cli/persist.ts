@@ -284,9 +284,9 @@ async function carryOut(
   const { input } = work;
   let failure: PortshimError;
   try {
-    const ending = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
-    const saidYes = ending.status === 0 && ending.stderr === "";
-    failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(ending));
+    const result = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
+    const saidYes = result.status === 0 && result.stderr === "";
+    failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(result));
   } catch (error) {
     if (!(error instanceof PortshimError)) throw error;
     failure = error;

@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { withParent } from "../launcher/launcher.js";
 
 /** How a program ended. */
-export interface Ending {
+export interface Result {
   /** Its exit status; 128+N where signal N ended it, 127 where it could not be started. */
   readonly status: number;
   /** The start of what it wrote, UTF-8. */
@@ -52,7 +52,7 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * Runs a program from `/` with a small environment and no stdin but `input`, and resolves when it has ended, with what it
  * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
-export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
+export function run(argv: readonly string[], conditions: Conditions): Promise<Result> {
   const { timeout, signal, identity, input, terminal, most = MOST_OUTPUT } = conditions;
   const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
   return new Promise((resolve) => {

@@ -2,7 +2,7 @@ import type { Place } from "../here/place.js";
 import { LARGEST, SETTING_FILE } from "../here/threshold.js";
 import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
-import { type Ending, run } from "./child.js";
+import { type Result, run } from "./child.js";
 
 /** What a route may need of the host. */
 const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
@@ -65,17 +65,17 @@ export async function askHost(
   signal?: AbortSignal,
 ): Promise<Host | NoHost> {
   const argv = bridge.command(["/bin/sh", "-c", question(thorough ? THOROUGH : "")]);
-  const ending = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
-  return read(ending, bridge, place);
+  const result = await run(argv, { timeout: PATIENCE, signal, identity: bridge.identity });
+  return read(result, bridge, place);
 }
 
 /** The host's answer decides which file root runs there, so nothing counts but what was asked for, where we looked for it. */
-function read(ending: Ending, bridge: Bridge, place: Place): Host | NoHost {
-  const lines = ending.stdout.split("\n");
+function read(result: Result, bridge: Bridge, place: Place): Host | NoHost {
+  const lines = result.stdout.split("\n");
   const inode = lines
     .map((line) => /^([1-9]\d{0,14}) (\S+)$/.exec(line))
     .find((match) => match?.[2] === NAMESPACE)?.[1];
-  if (inode === undefined) return { problem: problem(ending, bridge, place) };
+  if (inode === undefined) return { problem: problem(result, bridge, place) };
   const programs: Partial<Record<Program, string>> = {};
   for (const program of PROGRAMS) {
     const path = HOST_PATH.map((directory) => `${directory}/${program}`).find((candidate) => lines.includes(candidate));
@@ -126,11 +126,11 @@ const BUS_TROUBLE: readonly Trouble[] = [
   },
 ];
 
-function problem(ending: Ending, bridge: Bridge, place: Place): string {
+function problem(result: Result, bridge: Bridge, place: Place): string {
   const name = bridge.path === undefined ? "this machine" : bridge.name;
-  if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = `${name} answered: ${printable(ending.stderr) || `nothing, with status ${ending.status}`}`;
-  if (!bridgeFailed(ending) || NOT_STARTED.test(answer)) return answer;
+  if (result.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
+  const answer = `${name} answered: ${printable(result.stderr) || `nothing, with status ${result.status}`}`;
+  if (!bridgeFailed(result) || NOT_STARTED.test(answer)) return answer;
   const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
   return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
 }
@@ -153,6 +153,6 @@ const OWN_ERRORS = new RegExp(
 );
 
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
-export function bridgeFailed(ending: Ending): boolean {
-  return OWN_ERRORS.test(ending.stderr);
+export function bridgeFailed(result: Result): boolean {
+  return OWN_ERRORS.test(result.stderr);
 }

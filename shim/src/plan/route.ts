@@ -83,8 +83,8 @@ const nsenter: Route = {
   async attempt(facts, value, timeout, signal) {
     const inode = checked(facts.networkNamespace ?? -1);
     const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
-    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
-    if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
+    const result = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
+    if (result.status !== 0) throw new PortshimError("nsenter-failed", answerOf(result));
   },
 };
 
@@ -104,8 +104,8 @@ function bySysctl(elevation: Elevation, what: string): Route {
     asRoot: (facts, value) => elevation.command(facts, sysctl(facts, value)),
     async attempt(facts, value, timeout, signal) {
       const isDone = () => isSatisfied(liveThreshold(), value);
-      const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
-      if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
+      const result = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
+      if (result.status !== 0) throw new PortshimError("host-failed", answerOf(result));
     },
   };
 }

@@ -3,7 +3,7 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PortshimError } from "../failure.js";
 import { EMPTY_ENVIRONMENT } from "../host/bridge.js";
-import type { Ending } from "../host/child.js";
+import type { Result } from "../host/child.js";
 import { commandLine } from "../text.js";
 import { SEEN } from "./elevation.js";
 
@@ -25,18 +25,18 @@ interface Command {
 export async function onTerminal(
   command: Command,
   signal: AbortSignal | undefined,
-  call: (argv: readonly string[], terminal: number) => Promise<Ending>,
-): Promise<Ending | undefined> {
+  call: (argv: readonly string[], terminal: number) => Promise<Result>,
+): Promise<Result | undefined> {
   const terminal = openTerminal();
   if (terminal === undefined) return undefined;
   let isLineOpen = true;
   try {
-    const ending = await call(onPty(command), terminal);
-    const key = KEYS.find((number) => ending.status === 128 + number);
+    const result = await call(onPty(command), terminal);
+    const key = KEYS.find((number) => result.status === 128 + number);
     if (key !== undefined) await stopAllBy(key, signal);
-    const words = wordsOf(ending);
+    const words = wordsOf(result);
     isLineOpen = words !== SEEN;
-    return { ...ending, stderr: words };
+    return { ...result, stderr: words };
   } finally {
     if (isLineOpen) startLine(terminal);
     closeSync(terminal);
@@ -74,7 +74,7 @@ function onPty({ argv, input, systemdRun }: Command): string[] {
 }
 
 /** What systemd-run said of itself, if the command did not run, or not to its end. */
-function wordsOf({ stderr }: Ending): string {
+function wordsOf({ stderr }: Result): string {
   if (/^Main processes terminated with: code=exited/m.test(stderr)) return SEEN;
   return /^Running as unit: /m.test(stderr) ? "" : stderr;
 }
