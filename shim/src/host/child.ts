@@ -23,7 +23,7 @@ export interface Identity {
 }
 
 /** How a program is run. */
-export interface Conditions {
+export interface RunOptions {
   /** Milliseconds until it is stopped. */
   readonly timeout: number;
   /** Stops it when it aborts. */
@@ -52,9 +52,9 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * Runs a program from `/` with a small environment and no stdin but `input`, and resolves when it has ended, with what it
  * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
-export function run(argv: readonly string[], conditions: Conditions): Promise<Result> {
-  const { timeout, signal, identity, input, terminal, most = MOST_OUTPUT } = conditions;
-  const [program = "", ...rest] = conditions.dieWithUs ? [...withParent(), ...argv] : argv;
+export function run(argv: readonly string[], options: RunOptions): Promise<Result> {
+  const { timeout, signal, identity, input, terminal, most = MOST_OUTPUT } = options;
+  const [program = "", ...rest] = options.dieWithUs ? [...withParent(), ...argv] : argv;
   return new Promise((resolve) => {
     let timedOut = false;
     const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };

@@ -2,7 +2,7 @@ import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
-import { type Conditions, type Result, run } from "../host/child.js";
+import { type Result, type RunOptions, run } from "../host/child.js";
 import { bridgeFailed, type Program } from "../host/host.js";
 import { printable } from "../text.js";
 
@@ -39,7 +39,7 @@ export interface Elevation {
 export const SEEN = "see above";
 
 /** What root is asked to run. */
-export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
+export interface Job extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It has to say something, however it ends. */
   readonly argv: readonly string[];
   /** It worked, as is seen without an answer. */
@@ -144,7 +144,7 @@ export function pathOf(program: Program, { host }: Facts): string {
 }
 
 /** How a command is run on the host. */
-interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
+interface OnHost extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
   readonly isRefused?: (result: Result) => boolean;
 }
@@ -154,11 +154,11 @@ interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
  *
  * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
-export async function runOnHost(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Result> {
-  const isRefused = (result: Result) => conditions.isRefused?.(result) === true;
-  let result = await callHost(facts, argv, conditions);
+export async function runOnHost(facts: Facts, argv: readonly string[], options: OnHost): Promise<Result> {
+  const isRefused = (result: Result) => options.isRefused?.(result) === true;
+  let result = await callHost(facts, argv, options);
   if (isRefused(result) && hasNoAgent(result.stderr)) {
-    result = (await askOnTerminal(facts, argv, conditions)) ?? result;
+    result = (await askOnTerminal(facts, argv, options)) ?? result;
   }
   if (isRefused(result)) throw new PortshimError("refused", refusal(answerOf(result)));
   if (bridgeFailed(result)) throw new PortshimError("bridge-failed", answerOf(result));
@@ -166,21 +166,21 @@ export async function runOnHost(facts: Facts, argv: readonly string[], condition
 }
 
 /** The same, with however it ended. Throws PortshimError `timed-out`. */
-async function callHost({ bridge }: Facts, argv: readonly string[], conditions: Conditions): Promise<Result> {
+async function callHost({ bridge }: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
   if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
   const dieWithUs = bridge.path !== undefined;
-  const result = await run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
-  if (result.timedOut) throw new PortshimError("timed-out", String(conditions.timeout / 1000));
+  const result = await run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
+  if (result.timedOut) throw new PortshimError("timed-out", String(options.timeout / 1000));
   return result;
 }
 
 /** Has polkit ask on our terminal; undefined: it cannot. */
-async function askOnTerminal(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Result | undefined> {
+async function askOnTerminal(facts: Facts, argv: readonly string[], options: OnHost): Promise<Result | undefined> {
   if (!facts.ownTerminal) return undefined;
   // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
   if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
   const { onTerminal } = require("./terminal.js") as typeof import("./terminal.js");
-  const { timeout, signal, input } = conditions;
+  const { timeout, signal, input } = options;
   const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
   return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));
 }
