@@ -3,7 +3,7 @@ import { PortshimError } from "../failure.js";
 import { commandLine, printable } from "../text.js";
 
 /** A command line taken apart. */
-export interface Invocation {
+export interface Arguments {
   readonly options: Options;
   /** What follows `--`; empty only where nothing is to be started. */
   readonly command: readonly string[];
@@ -158,7 +158,7 @@ function decimal(text: string): number {
  *
  * Throws PortshimError `bad-usage`.
  */
-export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: Purpose = "start"): Invocation {
+export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: Purpose = "start"): Arguments {
   const options: Options = { ...DEFAULTS };
   const table = optionsOf(purpose);
   for (const option of table) {

@@ -8,7 +8,7 @@ import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { LAUNCHER } from "../launcher/launcher.js";
 import type { Reply } from "../launcher/reply.js";
 import { printable } from "../text.js";
-import { COMMAND_NAMES, type CommandName, type Invocation, parse } from "./arguments.js";
+import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./arguments.js";
 import type { Command } from "./command.js";
 import { STATUS, signalled, statusOf } from "./status.js";
 
@@ -94,7 +94,7 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
   return { status: statusOf(error) };
 }
 
-async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
+async function act({ options, command }: Arguments, setting: Setting): Promise<Outcome> {
   if (options.help)
     return print(help().help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
   if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
