@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { construct } from "./construction.js";
 import { type ContextFile, packContext } from "./context.js";
 import { ask, type Engine } from "./engine.js";
@@ -20,7 +20,7 @@ export const build: Command = {
   run,
 };
 
-async function run({ engine, operands, options, progress, say }: Call): Promise<void> {
+async function run({ engine, operands, options, progress, say }: Invocation): Promise<void> {
   const recipes = operands.length > 0 ? inOrder(operands) : RECIPES;
   const settings = Object.fromEntries((options["build-arg"] as string[] | undefined)?.map(assignment) ?? []);
   const platform = await platformOf(engine);

@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import type { DropIn } from "./dropins.js";
 import { isWrapped, optionsIn, wrapEntrypoint } from "./entrypoint.js";
 import { ImagesError } from "./failure.js";
@@ -21,7 +21,7 @@ export const check: Command = {
 /** The label by which toolbox knows its images. */
 const TOOLBOX_LABEL = "com.github.containers.toolbox";
 
-async function run({ engine, operands, options, say }: Call): Promise<void> {
+async function run({ engine, operands, options, say }: Invocation): Promise<void> {
   const image = await lookUp(engine, operands[0] as string);
   const found = await withFiles(engine, image, (files) => inspect(engine, image, files));
   say(options.json ? JSON.stringify(asJson(found), undefined, 2) : asText(found));

@@ -4,7 +4,7 @@ import { ImagesError } from "./failure.js";
 import type { Progress } from "./progress.js";
 
 /** What the person gave to a command. */
-export interface Call {
+export interface Invocation {
   readonly engine: Engine;
   readonly operands: readonly string[];
   /** By the option's long name; several where it may be repeated. */
@@ -24,7 +24,7 @@ export interface Command {
   /** How many operands it takes, at least and at most. */
   readonly operands: readonly [number, number];
   /** Throws ImagesError. */
-  run(call: Call): Promise<void>;
+  run(invocation: Invocation): Promise<void>;
 }
 
 /**
@@ -32,7 +32,7 @@ export interface Command {
  *
  * Throws ImagesError `bad-usage` where it is empty.
  */
-export function value({ options }: Call, name: string): string | undefined {
+export function value({ options }: Invocation, name: string): string | undefined {
   const given = options[name];
   if (given === "") throw new ImagesError("bad-usage", `--${name} needs a value`);
   return typeof given === "string" ? given : undefined;

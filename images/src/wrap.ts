@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { value } from "./command.js";
 import { construct } from "./construction.js";
 import { packContext } from "./context.js";
@@ -25,14 +25,14 @@ export const wrap: Command = {
   run,
 };
 
-async function run(call: Call): Promise<void> {
-  const { engine, progress, say } = call;
-  const start = port(value(call, "start"));
-  const user = account(value(call, "user"));
-  const tag = value(call, "tag");
+async function run(invocation: Invocation): Promise<void> {
+  const { engine, progress, say } = invocation;
+  const start = port(value(invocation, "start"));
+  const user = account(value(invocation, "user"));
+  const tag = value(invocation, "tag");
   const wanted = tag === undefined ? undefined : parseReference(tag, engine);
 
-  const image = await lookUp(engine, call.operands[0] as string);
+  const image = await lookUp(engine, invocation.operands[0] as string);
   const shown = printable(image.reference);
   if (isWrapped(image)) {
     say(`${shown} starts portshim already: nothing to do.\n    ${words(image)}`);

@@ -3,7 +3,7 @@ import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
 import { parse } from "./arguments.js";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { type Findings, find } from "./findings.js";
 import { STATUS } from "./status.js";
 
@@ -14,7 +14,7 @@ export const check: Command = {
   run,
 };
 
-async function run({ options, env, canBind, log, signal, print }: Call): Promise<number> {
+async function run({ options, env, canBind, log, signal, print }: Invocation): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env);
   const drop = dropFor(options);

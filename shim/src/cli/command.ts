@@ -2,7 +2,7 @@ import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
 
 /** What a command of portshim's own is given. */
-export interface Call {
+export interface Invocation {
   readonly options: Options;
   readonly env: NodeJS.ProcessEnv;
   /** A server can bind low ports as it is; see Task. */
@@ -20,5 +20,5 @@ export interface Command {
   readonly about: string;
   readonly statuses: string;
   /** Resolves to the exit status. Throws PortshimError. */
-  run(call: Call): Promise<number>;
+  run(invocation: Invocation): Promise<number>;
 }

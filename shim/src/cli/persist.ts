@@ -15,7 +15,7 @@ import * as report from "../report/report.js";
 import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
 import { printable } from "../text.js";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { STATUS } from "./status.js";
 
 /** The drop-in, as people call it. */
@@ -77,8 +77,8 @@ const asWeAre: Elevation = {
 
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
-async function run(call: Call): Promise<number> {
-  const { options, env, canBind, log, signal, print } = call;
+async function run(invocation: Invocation): Promise<number> {
+  const { options, env, canBind, log, signal, print } = invocation;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
@@ -118,7 +118,7 @@ async function run(call: Call): Promise<number> {
     const command = report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody);
     log("notice", `${aboutTo(work, facts)}\n${command}`);
     try {
-      await carryOut(way, work, facts, options.timeout * 1000, call);
+      await carryOut(way, work, facts, options.timeout * 1000, invocation);
       log("info", done(work, winner === undefined));
       return STATUS.ok;
     } catch (error) {
@@ -277,7 +277,7 @@ async function carryOut(
   work: Work,
   facts: Facts,
   timeout: number,
-  { log, signal }: Pick<Call, "log" | "signal">,
+  { log, signal }: Pick<Invocation, "log" | "signal">,
 ): Promise<void> {
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
