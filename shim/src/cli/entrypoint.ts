@@ -30,8 +30,8 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   process.on("SIGTERM", stopBy("SIGTERM"));
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
   for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
-  const setting: Setting = { canBind: canBind === "1", env, signal: stop.signal };
-  const running = dispatch(words, setting).catch((error) => failed(error, words, stop.signal));
+  const context: Context = { canBind: canBind === "1", env, signal: stop.signal };
+  const running = dispatch(words, context).catch((error) => failed(error, words, stop.signal));
   watchLauncher(stopBy("SIGTERM"));
   const outcome = await running;
   if ("status" in outcome) process.exit(outcome.status);
@@ -60,25 +60,25 @@ function isSocket(fd: number): boolean {
 }
 
 /** What comes from the launcher. */
-type Setting = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
+type Context = Pick<Task, "canBind" | "env"> & { readonly signal: AbortSignal };
 
-async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
-  if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
-  return act(parse(words, setting.env), setting);
+async function dispatch(words: readonly string[], context: Context): Promise<Outcome> {
+  if (isCommand(words[0])) return runCommand(words[0], words.slice(1), context);
+  return runStart(parse(words, context.env), context);
 }
 
 function isCommand(word: string | undefined): word is CommandName {
   return COMMAND_NAMES.some((name) => name === word);
 }
 
-async function call(name: CommandName, words: readonly string[], setting: Setting): Promise<Outcome> {
-  const { options } = parse(words, setting.env, name);
+async function runCommand(name: CommandName, words: readonly string[], context: Context): Promise<Outcome> {
+  const { options } = parse(words, context.env, name);
   const command = commands()
     .find((entry) => entry.name === name)
     ?.load() as Command;
   if (options.help) return print(help().commandHelp(name, command.about, command.statuses));
-  const status = await command.run({ ...setting, options, log: logger(options), print });
-  setting.signal.throwIfAborted();
+  const status = await command.run({ ...context, options, log: logger(options), print });
+  context.signal.throwIfAborted();
   return { status };
 }
 
@@ -94,12 +94,12 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
   return { status: statusOf(error) };
 }
 
-async function act({ options, command }: Arguments, setting: Setting): Promise<Outcome> {
+async function runStart({ options, command }: Arguments, context: Context): Promise<Outcome> {
   if (options.help)
     return print(help().help(commands(), (require("../plan/route.js") as typeof import("../plan/route.js")).ROUTES));
   if (options.version) return print(`portshim ${(require("./version.js") as typeof import("./version.js")).VERSION}\n`);
   const drop = dropFor(options);
-  const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
+  const task: Task = { ...context, options, drop, log: logger(options), ownTerminal: true };
   const found = await preview({ ...task, thorough: options.dryRun });
   if (options.dryRun) {
     const { facts, plan } = found;
@@ -108,9 +108,9 @@ async function act({ options, command }: Arguments, setting: Setting): Promise<O
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
   // Before anybody is asked for it.
-  (require("./executable.js") as typeof import("./executable.js")).requireExecutable(command[0] ?? "", setting.env);
+  (require("./executable.js") as typeof import("./executable.js")).requireExecutable(command[0] ?? "", context.env);
   await ensure(task, found);
-  setting.signal.throwIfAborted();
+  context.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };
   const keepsPort = !isSatisfied(liveThreshold(), found.facts.wanted.value) && drop.held.has("net_bind_service");
   return { reply: { start: true, user: drop.user, keepsPort } };
