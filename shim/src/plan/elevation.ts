@@ -144,7 +144,7 @@ export function pathOf(program: Program, { host }: Facts): string {
 }
 
 /** How a command is run on the host. */
-interface OnHost extends Pick<RunOptions, "input" | "signal" | "timeout"> {
+interface HostRunOptions extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
   readonly isRefused?: (result: Result) => boolean;
 }
@@ -154,7 +154,7 @@ interface OnHost extends Pick<RunOptions, "input" | "signal" | "timeout"> {
  *
  * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
-export async function runOnHost(facts: Facts, argv: readonly string[], options: OnHost): Promise<Result> {
+export async function runOnHost(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
   const isRefused = (result: Result) => options.isRefused?.(result) === true;
   let result = await callHost(facts, argv, options);
   if (isRefused(result) && hasNoAgent(result.stderr)) {
@@ -175,7 +175,11 @@ async function callHost({ bridge }: Facts, argv: readonly string[], options: Run
 }
 
 /** Has polkit ask on our terminal; undefined: it cannot. */
-async function askOnTerminal(facts: Facts, argv: readonly string[], options: OnHost): Promise<Result | undefined> {
+async function askOnTerminal(
+  facts: Facts,
+  argv: readonly string[],
+  options: HostRunOptions,
+): Promise<Result | undefined> {
   if (!facts.ownTerminal) return undefined;
   // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
   if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
