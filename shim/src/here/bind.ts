@@ -1,20 +1,20 @@
 import { createServer } from "node:net";
 
 /** An address that is nobody's (RFC 3849): the port is never taken. IPv6 checks the privilege before the address. */
-const NOBODYS = "2001:db8::1";
+const UNASSIGNED = "2001:db8::1";
 
 /**
  * Whether we may bind `port` (1–65535), asked without taking it. What we may, the command may that we are followed by:
  * both are exec'd with the same capabilities.
  */
 export async function mayBind(port: number): Promise<boolean> {
-  const answer = await bindTcp(port, NOBODYS);
+  const answer = await bindTcp(port, UNASSIGNED);
   // No IPv6 here. On IPv4 the address is checked first, so a port must really be bound: UDP on loopback harms least.
-  return LET.includes(answer ?? (await bindUdp(port)));
+  return ALLOWED.includes(answer ?? (await bindUdp(port)));
 }
 
 /** What bind(2) says once it has let us: it worked, or what is looked at after the privilege is wrong. */
-const LET = ["", "EADDRNOTAVAIL", "EADDRINUSE"];
+const ALLOWED = ["", "EADDRNOTAVAIL", "EADDRINUSE"];
 
 /**
  * Really takes TCP `port` (1–65535) of every address for a moment; resolves to the error that it ends with
@@ -34,7 +34,9 @@ function bindTcp(port: number, host: string): Promise<string | undefined> {
     server.on("error", ({ code = "" }: NodeJS.ErrnoException) => {
       resolve(["EAFNOSUPPORT", "EINVAL", "EPROTONOSUPPORT"].includes(code) ? undefined : code);
     });
-    server.listen({ host, port, ipv6Only: host === NOBODYS, exclusive: true }, () => server.close(() => resolve("")));
+    server.listen({ host, port, ipv6Only: host === UNASSIGNED, exclusive: true }, () =>
+      server.close(() => resolve("")),
+    );
   });
 }
 
