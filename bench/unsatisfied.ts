@@ -16,7 +16,7 @@ interface LabModule {
 }
 
 /** Milliseconds of one round: portshim; the same by hand, which is the host's sysctl and then an empty Node. */
-export interface Round {
+interface Round {
   readonly portshim: number;
   readonly spawn: number;
   readonly node: number;

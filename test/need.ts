@@ -14,7 +14,7 @@ export const PORTSHIM = join(ROOT, "shim", "launcher", `portshim-${machine()}`);
 export const DISPATCHER = join(ROOT, "shim", "portshim");
 
 /** What a suite may need of the machine. */
-export interface Need {
+interface Need {
   /** What is missing here: the middle of a sentence; undefined where nothing is. */
   missing(): string | undefined;
   /** The command that mends it. */

@@ -70,7 +70,7 @@ export function buildRecipe(
 /** The build arguments of a recipe with these files: engines warn of others. */
 function taken(files: readonly ContextFile[]): string[] {
   const text = files.find(({ path }) => path === "Containerfile")?.content.toString() ?? "";
-  return [...text.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name as string);
+  return [...text.matchAll(/^ARG (\w+)/gm)].map(([, name = ""]) => name);
 }
 
 /** The recipes with these names, after those that they need. */

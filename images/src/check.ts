@@ -21,8 +21,8 @@ export const check: Command = {
 /** The label by which toolbox knows its images. */
 const TOOLBOX_LABEL = "com.github.containers.toolbox";
 
-async function run({ engine, operands, options, say }: Invocation): Promise<void> {
-  const image = await lookUp(engine, operands[0] as string);
+async function run({ engine, operands: [reference = ""], options, say }: Invocation): Promise<void> {
+  const image = await lookUp(engine, reference);
   const found = await withFiles(engine, image, (files) => inspect(engine, image, files));
   say(options.json ? JSON.stringify(asJson(found), undefined, 2) : asText(found));
 }

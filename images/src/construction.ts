@@ -7,7 +7,7 @@ import type { Progress } from "./progress.js";
 import { type Reference, shownReference } from "./reference.js";
 
 /** What is to be built. */
-export interface Construction {
+interface Construction {
   /** A tar archive with a Containerfile at its top. */
   readonly context: Pack;
   readonly arguments: Readonly<Record<string, string>>;
@@ -95,7 +95,7 @@ async function* lines(stream: NodeJS.ReadableStream): AsyncGenerator<string> {
   let rest = "";
   for await (const text of stream.setEncoding("utf8")) {
     const parts = `${rest}${text}`.split("\n");
-    rest = parts.pop() as string;
+    rest = parts.pop() ?? "";
     yield* parts;
   }
   yield rest;

@@ -3,7 +3,7 @@ import { DIRECTORIES, LEGACY_FILE, resolveTexts } from "portshim/internal";
 import type { Files } from "./files.js";
 
 /** An assignment of the threshold in an image's file. */
-export interface Asked {
+interface Asked {
   readonly file: string;
   readonly line: number;
   /** As written; the image's text. */
@@ -67,7 +67,9 @@ async function confs(files: Files, directory: string): Promise<Text[]> {
 
 /** What these files ask for together. */
 function asked(texts: readonly Text[]): Asked | undefined {
-  const bytes = texts.map(({ path, content }) => [Buffer.from(path), content].map((each) => each.toString("latin1")));
-  const { declared, invalid } = resolveTexts(new Map(bytes as [string, string][]));
+  const latin1 = (bytes: Buffer) => bytes.toString("latin1");
+  const { declared, invalid } = resolveTexts(
+    new Map(texts.map(({ path, content }) => [latin1(Buffer.from(path)), latin1(content)])),
+  );
   return declared ?? invalid.at(-1);
 }

@@ -7,7 +7,7 @@ import { isUsable, lackOf } from "./node.js";
 import { LAUNCHER } from "./shim.js";
 
 /** What the person wants of portshim in the image. */
-export interface Wishes {
+interface Wishes {
   readonly start: number | undefined;
   readonly user: string | undefined;
 }
@@ -19,7 +19,7 @@ export function optionsIn({ entrypoint, command }: Image): readonly string[] | u
   const at = words.findIndex((word) => posix.basename(word) === "portshim");
   const end = at < 0 ? -1 : words.indexOf("--", at);
   if (end >= 0) return words.slice(at + 1, end);
-  const isShell = words[1] === "-c" && /(^|\/)(ba|da|a)?sh$/.test(words[0] as string);
+  const isShell = words[1] === "-c" && /(^|\/)(ba|da|a)?sh$/.test(words[0] ?? "");
   const [, options] = (isShell && /(?:^|[\s;&|(/])portshim\s((?:[^;&|]*?\s)?)--\s/.exec(words[2] ?? "")) || [];
   return options?.split(/\s+/).filter(Boolean);
 }

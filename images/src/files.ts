@@ -7,7 +7,7 @@ import { answered, ask, type Engine, throwIfInterrupted } from "./engine.js";
 import type { Image } from "./image.js";
 
 /** A file of an image. */
-export interface Found {
+interface Found {
   /** Where it is, all links followed. */
   readonly path: string;
   /** A file, and somebody may execute it. */
@@ -15,7 +15,7 @@ export interface Found {
 }
 
 /** What a folder of an image holds, by name. */
-export interface FolderEntry {
+interface FolderEntry {
   readonly name: string;
   /** Of a file; undefined for what is none, or is longer than anything that is read here. */
   readonly content: Buffer | undefined;

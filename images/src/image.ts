@@ -70,5 +70,5 @@ export function searchPath(image: Image): string[] {
 
 /** Whether the image's user is root, by name or by number. */
 export function isRoot(user: string): boolean {
-  return ["", "0", "root"].includes(user.split(":")[0] as string);
+  return /^(0|root)?(:|$)/.test(user);
 }

@@ -17,7 +17,8 @@ export interface Reference {
 export function parseReference(text: string, engine: Engine): Reference {
   const [, name = "", tag = "latest"] = text.match(/^([^@\s]+?)(?::([\w][\w.-]{0,127}))?$/) ?? [];
   const parts = name.split("/");
-  const isRegistry = parts.length > 1 && (/[.:]/.test(parts[0] as string) || parts[0] === "localhost");
+  const [first = ""] = parts;
+  const isRegistry = parts.length > 1 && (/[.:]/.test(first) || first === "localhost");
   const path = isRegistry ? parts.slice(1) : parts;
   if (!path.every((part) => /^[a-z0-9]+([._-]+[a-z0-9]+)*$/.test(part))) {
     throw new ImagesError("bad-usage", `"${printable(text)}" cannot be the name of an image: write NAME or NAME:TAG`);

@@ -55,10 +55,10 @@ export function helperFiles(path: string): ContextFile[] {
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
     (name) => name.endsWith(".js") && !name.startsWith(LIBRARY),
   );
-  const sources = [join(root, "LICENSE"), ...names.map((name) => join(folder, name))];
-  return ["LICENSE", ...names].map((name, index) => ({
+  const file = (name: string, from: string): ContextFile => ({
     path: `${path}/${name}`,
-    content: readFileSync(sources[index] as string),
+    content: readFileSync(join(from, name)),
     executable: false,
-  }));
+  });
+  return [file("LICENSE", root), ...names.map((name) => file(name, folder))];
 }

@@ -26,13 +26,18 @@ export const wrap: Command = {
 };
 
 async function run(invocation: Invocation): Promise<void> {
-  const { engine, progress, say } = invocation;
+  const {
+    engine,
+    operands: [named = ""],
+    progress,
+    say,
+  } = invocation;
   const start = port(value(invocation, "start"));
   const user = account(value(invocation, "user"));
   const tag = value(invocation, "tag");
   const wanted = tag === undefined ? undefined : parseReference(tag, engine);
 
-  const image = await lookUp(engine, invocation.operands[0] as string);
+  const image = await lookUp(engine, named);
   const shown = printable(image.reference);
   if (isWrapped(image)) {
     say(`${shown} starts portshim already: nothing to do.\n    ${words(image)}`);
@@ -119,7 +124,7 @@ function account(text: string | undefined): string | undefined {
 }
 
 async function requireAccount(files: Files, user: string, shown: string): Promise<void> {
-  const name = user.split(":")[0] as string;
+  const [name = ""] = user.split(":");
   if (/^\d+$/.test(name)) return;
   const accounts = (await files.read("/etc/passwd"))?.toString("utf8") ?? "";
   if (accounts.split("\n").some((line) => line.startsWith(`${name}:`))) return;

@@ -1,7 +1,7 @@
 import type { User } from "../../shim/lib/here/user.js";
 
 /** What gosu does with a spec. */
-export interface Case {
+interface Case {
   readonly promise: string;
   readonly spec: string;
   readonly files: Files;

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export type Where = "host" | "user" | "graphical" | "toolbox" | "distrobox";
 
 /** Which answer polkit gives to pkexec and run0. */
-export type PolkitAnswer = "YES" | "NO" | "AUTH_ADMIN" | "NOT_HANDLED";
+type PolkitAnswer = "YES" | "NO" | "AUTH_ADMIN" | "NOT_HANDLED";
 
 /** How a command is run. */
 export interface RunOptions {
@@ -49,7 +49,7 @@ export interface Running {
 }
 
 /** The screen and the keyboard of the user's graphical session. */
-export interface Desktop {
+interface Desktop {
   /** Waits until polkit's dialog asks, for the first time or again after a wrong password, and takes what is typed. */
   asked(): Promise<void>;
   /** Types a text. */

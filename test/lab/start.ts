@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import type { Lab, Result } from "./lab.js";
 
 export const NAME = "net.ipv4.ip_unprivileged_port_start";
-export const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
 /** The image of the lab that has all but Node and portshim. */
 export const BASE = "localhost/portshim-lab/base:1";

@@ -48,7 +48,7 @@ export interface Start {
 }
 
 /** Servers that were started at once. */
-export interface Together extends Pick<Running, "kill" | "exited"> {
+interface Together extends Pick<Running, "kill" | "exited"> {
   /** Lets the Nodes go on that were held. */
   release(): Promise<void>;
   /** Waits until all have ended: how each did, in the order of their ports, and how many Nodes were started. */

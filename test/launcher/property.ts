@@ -39,7 +39,7 @@ type Path = "fast" | "slow";
 type Report = Record<string, unknown> & { argv: string[]; environment: string[]; pid: number };
 
 /** How a start is done: every property comes in every such situation. */
-export interface Situation {
+interface Situation {
   path: Path;
   version?: (typeof NODE_VERSIONS)[number];
   /** Be process 1. */

@@ -68,7 +68,7 @@ export async function start(path: string, options: Start): Promise<Result> {
 }
 
 /** What the bridge of held() does. */
-export interface Bridge {
+interface Bridge {
   /** A command that says that it was started. */
   announce?: string;
   /** What it does then; default: it does not answer. */
@@ -104,7 +104,7 @@ export function held(path: string, bridge: Bridge = {}): Step[] {
 }
 
 /** A start whose helper is held, and what is sent then. */
-export interface During extends Start {
+interface During extends Start {
   /** 20 ms apart. */
   signals?: readonly number[];
   /** The verb that sends them. */

@@ -2,7 +2,7 @@ import { SETTING } from "../../shim/lib/here/threshold.js";
 import type { Entry, Tree } from "./tree.js";
 
 /** A rule of sysctl.d(5), or something that systemd-sysctl was once seen to do otherwise than we did. */
-export interface Case {
+interface Case {
   readonly name: string;
   readonly tree: Tree;
   /** What wins: its value and "file:line" below the root; undefined: nothing is declared. */

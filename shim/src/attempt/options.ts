@@ -49,7 +49,7 @@ export const DEFAULTS: Options = {
 const LONGEST_TIMEOUT = 86400;
 
 /** What --via can name, in the order in which they are tried; route.ts has the routes. */
-export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
+const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
 
 /** What may be asked for, on the command line or by a program; throws a sentence's middle where it is no good. */
 export const ACCEPTED = {

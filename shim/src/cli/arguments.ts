@@ -162,8 +162,9 @@ export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: 
   const options: Options = { ...DEFAULTS };
   const table = optionsOf(purpose);
   for (const option of table) {
-    const value = option.variable === undefined ? undefined : env[option.variable];
-    if (value) fromVariable(option, value, options);
+    const { variable } = option;
+    const value = variable && env[variable];
+    if (value) fromVariable(option, variable, value, options);
   }
 
   const end = purpose === "start" ? argv.indexOf("--") : -1;
@@ -202,8 +203,7 @@ export function optionsOf(purpose: Purpose): readonly Option[] {
   return TABLE.filter(({ of = [purpose] }) => of.includes(purpose));
 }
 
-function fromVariable(option: Option, value: string, options: Options): void {
-  const variable = option.variable as string;
+function fromVariable(option: Option, variable: string, value: string, options: Options): void {
   if (option.value !== undefined) set(option, variable, value, options);
   else if (value === "1") option.set(options, value);
   else if (value !== "0") throw new PortshimError("bad-usage", `${variable} must be 1 or 0, not ${shown(value)}`);

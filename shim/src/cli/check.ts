@@ -34,7 +34,7 @@ function status({ verdict, ports }: Findings): number {
 }
 
 /** How words are made to stand out; each function takes a text and returns it, marked or not. */
-export interface Palette {
+interface Palette {
   good(text: string): string;
   bad(text: string): string;
   quiet(text: string): string;

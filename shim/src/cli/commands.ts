@@ -2,7 +2,7 @@ import type { CommandName } from "./arguments.js";
 import type { Command } from "./command.js";
 
 /** A command before it is called: a start of a server must not wait until all of them are loaded. */
-export interface Entry {
+interface Entry {
   readonly name: CommandName;
   /** One line for --help. */
   readonly what: string;

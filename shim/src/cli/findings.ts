@@ -10,7 +10,7 @@ import { type Holder, holders } from "./holder.js";
 import { VERSION } from "./version.js";
 
 /** The version of what `portshim check --json` prints; a field that goes or changes its meaning makes it the next. */
-export const SCHEMA = 1;
+const SCHEMA = 1;
 
 /** What `portshim check` found, as it prints it with --json: docs/check.md and docs/check.schema.json. */
 export interface Findings {

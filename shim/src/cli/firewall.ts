@@ -81,7 +81,7 @@ async function ruleset(): Promise<readonly unknown[]> {
 }
 
 /** As nft(8) says it. */
-export interface Chain {
+interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;

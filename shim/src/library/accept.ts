@@ -3,7 +3,7 @@ import type { EnsureOptions, Log } from "../contract.js";
 import { PortshimError } from "../failure.js";
 
 /** What a program asked for, checked. */
-export interface Accepted {
+interface Accepted {
   readonly options: Options;
   readonly signal: AbortSignal | undefined;
   /** Says nothing where there is no logger. */

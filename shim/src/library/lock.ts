@@ -4,7 +4,7 @@ import { PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/network.js";
 
 /** How long to wait for one's turn. */
-export interface Waiting {
+interface Waiting {
   /** Stops it, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds that another's turn can take; one that was stopped must not hold up everybody. */

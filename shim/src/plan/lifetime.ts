@@ -12,7 +12,7 @@ import type { Plan } from "./plan.js";
 export type Lifetime = "kept" | "restart" | "container" | "namespace" | "server" | "none";
 
 /** The threshold that the host starts with, and the assignment that sets it; none: it is the kernel's default. */
-export interface BootThreshold {
+interface BootThreshold {
   readonly value: number;
   readonly by: Assignment | undefined;
 }

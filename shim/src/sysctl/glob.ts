@@ -12,7 +12,7 @@ export function globMatches(pattern: string, path: string): boolean {
     if (left-- === 0) return false;
     const parts = alternative.split("/");
     const matches = (part: string, at: number) =>
-      partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] as string);
+      partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] ?? "");
     if (parts.length === names.length && parts.every(matches)) return true;
   }
   return false;
@@ -67,7 +67,7 @@ function partMatches(pattern: string, name: string): boolean {
       star = { p: ++p, at };
       continue;
     }
-    const next = characterMatches(pattern, p, name[at] as string);
+    const next = characterMatches(pattern, p, name.charAt(at));
     if (next !== undefined) {
       p = next;
       at++;
@@ -128,7 +128,7 @@ function bracketMatches(pattern: string, start: number, c: string): Bracket {
     if (pattern[at] === undefined) return "open";
     const named = /^\[:([a-y]*):\]/.exec(pattern.slice(at));
     if (named) {
-      const members = CLASSES[named[1] as string];
+      const members = CLASSES[named[1] ?? ""];
       // What follows a match is not looked at closely.
       if (members === undefined && !found) return "ill-formed";
       found ||= members?.test(c) ?? false;
@@ -159,7 +159,7 @@ function element(pattern: string, at: number): { c: string; end: number } | unde
   }
   if (pattern.startsWith("[.", at)) {
     const symbol = /^\[\.([\s\S])\.\]/.exec(pattern.slice(at));
-    return symbol ? { c: symbol[1] as string, end: at + symbol[0].length } : undefined;
+    return symbol ? { c: symbol[1] ?? "", end: at + symbol[0].length } : undefined;
   }
-  return { c: pattern[at] as string, end: at + 1 };
+  return { c: pattern.charAt(at), end: at + 1 };
 }

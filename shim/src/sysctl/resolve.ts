@@ -50,10 +50,10 @@ interface Rule {
 }
 
 /** Drop-ins as they would be after a change, by path below the root: the new text, or undefined where it is gone. */
-export type Change = ReadonlyMap<string, string | undefined>;
+type Change = ReadonlyMap<string, string | undefined>;
 
 /** Of when the files are looked at: now, or as the next start of systemd will. */
-export type Moment = "now" | "boot";
+type Moment = "now" | "boot";
 
 /**
  * Resolves what the sysctl.d tree below `root` would set the threshold to, exactly as systemd-sysctl applies it, with
@@ -96,14 +96,14 @@ function dropIns(files: readonly File[]): File[] {
     const name = basename(file.path);
     if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
   }
-  const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
-  return names.map((name) => byName.get(name) as File);
+  const bytes = (name: string) => Buffer.from(name, "latin1");
+  return [...byName].sort(([a], [b]) => Buffer.compare(bytes(a), bytes(b))).map(([, file]) => file);
 }
 
 function list(root: string, directory: string, change: Change): File[] {
-  const files = [...change]
-    .filter(([path, text]) => dirname(path) === directory && text !== undefined)
-    .map(([path, text]): File => ({ path, read: () => text as string }));
+  const files = [...change].flatMap(([path, text]): File[] =>
+    dirname(path) === directory && text !== undefined ? [{ path, read: () => text }] : [],
+  );
   try {
     const where = located(root, directory);
     for (const entry of readdirSync(where, { encoding: "latin1", withFileTypes: true })) {
@@ -215,8 +215,8 @@ function rules(lines: readonly Line[]): Rule[] {
 function strip(text: string): string {
   let start = 0;
   let end = text.length;
-  while (start < end && BLANKS.includes(text[start] as string)) start++;
-  while (end > start && BLANKS.includes(text[end - 1] as string)) end--;
+  while (start < end && BLANKS.includes(text.charAt(start))) start++;
+  while (end > start && BLANKS.includes(text.charAt(end - 1))) end--;
   return text.slice(start, end);
 }
 
