@@ -15,7 +15,7 @@ export const check: Command = {
 };
 
 async function run({ options, env, canBind, log, signal, print }: Invocation): Promise<number> {
-  // A start reads more variables than we do, and refuses those that are invalid.
+  // Report what a start would: it reads more variables than check does, and fails on invalid ones.
   parse(["--dry-run"], env);
   const drop = dropFor(options);
   const { facts, plan } = await preview({ options, drop, env, canBind, log, signal, thorough: true });
@@ -25,7 +25,7 @@ async function run({ options, env, canBind, log, signal, print }: Invocation): P
   return status(findings);
 }
 
-/** A port that somebody else has is one that portshim cannot give. */
+/** portshim cannot help with a port that another process uses. */
 function status({ verdict, ports }: Findings): number {
   const mended = (error: string | null) => error === null || (error === "EACCES" && verdict === "possible");
   const lost = ports?.some(({ error, holders }) => !mended(error) || holders !== null) ?? false;
@@ -33,14 +33,14 @@ function status({ verdict, ports }: Findings): number {
   return verdict === "possible" ? STATUS.toDo : STATUS.ok;
 }
 
-/** How words are made to stand out; each function takes a text and returns it, marked or not. */
+/** How words stand out; each function returns its text, coloured or not. */
 interface Palette {
   good(text: string): string;
   bad(text: string): string;
   quiet(text: string): string;
 }
 
-/** Colours on a terminal only, and not where NO_COLOR (no-color.org) or a dumb terminal forbids them. */
+/** Colours only on a terminal, and not with NO_COLOR (no-color.org) or on a dumb one. */
 export function paletteFor(isTerminal: boolean, env: NodeJS.ProcessEnv): Palette {
   const plain = !isTerminal || Boolean(env.NO_COLOR) || env.TERM === "dumb";
   const sgr = (code: number) => (text: string) => (plain ? text : `\x1b[${code}m${text}\x1b[0m`);
@@ -61,7 +61,7 @@ const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
   server: "by the server that portshim starts here",
 };
 
-/** The report that a person reads. */
+/** The report for a person. */
 export function describe(findings: Findings, { good, bad, quiet }: Palette): string {
   const { threshold, wanted, place, network, bridge, hostProblem, requests, routes, ports, firewall } = findings;
   const width = Math.max(...routes.map(({ name }) => name.length)) + 4;

@@ -1,20 +1,20 @@
 import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
 
-/** What a command of portshim's own is given. */
+/** What one of portshim's own commands is given. */
 export interface Invocation {
   readonly options: Options;
   readonly env: NodeJS.ProcessEnv;
-  /** A server can bind low ports as it is; see Task. */
+  /** A server would hold CAP_NET_BIND_SERVICE; see Task. */
   readonly canBind: boolean;
-  /** Stops it: with the signal's reason. */
+  /** Stops the command. */
   readonly signal: AbortSignal;
   readonly log: Log;
   /** Writes to stdout. */
   print(text: string): unknown;
 }
 
-/** `portshim NAME`, which lives in the file of that name. */
+/** `portshim NAME`, in the file of that name. */
 export interface Command {
   /** The text of `portshim NAME --help`: what it does, and its exit statuses. */
   readonly about: string;

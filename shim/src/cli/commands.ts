@@ -1,7 +1,7 @@
 import type { CommandName } from "./arguments.js";
 import type { Command } from "./command.js";
 
-/** A command before it is called: a start of a server must not wait until all of them are loaded. */
+/** A command that is not loaded yet: a start must not wait for that. */
 interface Entry {
   readonly name: CommandName;
   /** One line for --help. */
@@ -9,7 +9,7 @@ interface Entry {
   load(): Command;
 }
 
-/** All of them. */
+/** portshim's own commands. */
 export const COMMANDS: readonly Entry[] = [
   {
     name: "check",

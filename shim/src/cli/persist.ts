@@ -18,10 +18,10 @@ import { printable } from "../text.js";
 import type { Command, Invocation } from "./command.js";
 import { STATUS } from "./status.js";
 
-/** The drop-in, as people call it. */
+/** The drop-in's path on the host. */
 const DROP_IN_PATH = `/${DROP_IN}`;
 
-/** `portshim persist`: the host keeps the threshold over its restarts. */
+/** `portshim persist`: makes the threshold permanent on the host. */
 export const persist: Command = {
   about: `Writes ${DROP_IN_PATH} on the host and sets the threshold now: one password prompt, and never another.
 Works on the host itself, in a toolbox and in a distrobox.`,
@@ -30,47 +30,47 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   run,
 };
 
-/** What is done on the host as root. Between us and root there are only constants and one checked integer. */
+/** What runs on the host as root: constants, and one checked integer. */
 interface Work {
   readonly kind: "write" | "apply" | "remove";
   /**
-   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
-   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   * One plain command: polkit's prompt shows 80 characters, and people have to see all of what they confirm.
+   * Throws PortshimError if the host lacks the program; call it only if there is something to do.
    */
   readonly argv: () => readonly string[];
-  /** What the command reads from its stdin. */
+  /** The command's stdin. */
   readonly input?: string;
-  /** The threshold that is to be set. */
+  /** The threshold to set. */
   readonly value: number;
-  /** The drop-in's text after it; undefined: there is none. */
+  /** The drop-in's text afterwards; undefined: no drop-in. */
   readonly text: string | undefined;
 }
 
 /**
- * pkexec(1) sets PATH, and so does sudo(8). tee follows links, and overwrites whatever has come there since we looked;
- * but only root can put anything into that folder.
+ * pkexec(1) and sudo(8) set PATH. tee follows links, and overwrites a file that was created since we looked; but only
+ * root can create one there.
  */
 const WRITE = `umask 022; tee ${DROP_IN_PATH}`;
 const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
-// Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
+// Not &&: MATE's agent parses the text as markup, and shows nothing if it is invalid.
 const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
 
 const FOREIGN = `${DROP_IN_PATH} exists, and portshim did not write it`;
 
-/** What is so on the host. */
+/** What the host has now. */
 interface State {
   readonly text: string | undefined;
   readonly threshold: number | undefined;
 }
 
-/** Where we are root on the host already. */
+/** If we are root on the host already. */
 const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0
       ? yes("portshim runs as root here")
       : no("portshim does not run as root on the host"),
-  // After a plain su, PATH is that of whoever called it.
+  // After a plain su, PATH is still the caller's.
   command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
@@ -126,21 +126,24 @@ async function run(invocation: Invocation): Promise<number> {
       if (!(error instanceof PortshimError)) throw error;
       last = error;
       last.remedy ||= remedy;
-      // Root has done what it could; to ask once more would change nothing.
+      // It ran as root and failed: another way to root would not help.
       if (last.code === "persist-failed") break;
     }
   }
   throw last;
 }
 
-/** systemd brings that folder; a command that made it as well would not fit into the prompt. */
+/** systemd ships that folder; a command that also creates it would not fit into the prompt. */
 function noFolder(): PortshimError {
   const error = new PortshimError("no-persist", `the host has no /${FOLDER}`);
   error.remedy = `Run this on the host, then persist again:\n    sudo mkdir -m 755 /${FOLDER}`;
   return error;
 }
 
-/** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
+/**
+ * Why the host's files cannot be changed from here, or do not apply here: the middle of a sentence; undefined: they
+ * can, and do.
+ */
 export function hindrance(facts: Facts): string | undefined {
   const { place, network, threshold, afterRestart } = facts;
   if (place.hostRoot === undefined)
@@ -155,21 +158,23 @@ export function hindrance(facts: Facts): string | undefined {
   return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
-/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
+/** On the host, but in another network namespace than its init; false if we are not permitted to see that one. */
 function isApart({ isHost }: Facts["place"]): boolean {
   const inits = networkNamespaceOf(1);
   return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
 }
 
-/** Where the drop-in lies, below the host's root. */
+/** The drop-in's folder, below the host's root. */
 const FOLDER = dirname(DROP_IN);
 
-/** The drop-in's path: links of the host's lead to the host's files, but one of its name is none of ours. */
+/**
+ * The drop-in as we see it: links in its folder's path are followed within the host; the file itself must not be one.
+ */
 function pathOf(root: string): Buffer {
   return Buffer.concat([located(root, FOLDER), Buffer.from(`/${basename(DROP_IN)}`)]);
 }
 
-/** Whether we would see a drop-in: a host without the folder has none. */
+/** Whether we would see a drop-in if there were one: a host without the folder has none. */
 function isReadable(root: string): boolean {
   try {
     readdirSync(located(root, FOLDER));
@@ -179,7 +184,7 @@ function isReadable(root: string): boolean {
   }
 }
 
-/** The drop-in's text; undefined where there is none, or no plain file. */
+/** The drop-in's text; undefined if there is none, or it is not a regular file. */
 function current(root: string): string | undefined {
   try {
     return lstatSync(pathOf(root)).isFile() ? readFileSync(pathOf(root), "utf8") : undefined;
@@ -199,8 +204,8 @@ function isForeign(root: string): boolean {
 }
 
 /**
- * The file is written only if the host would otherwise start with more, and the value set only if it is higher now: what
- * is low enough already is not raised.
+ * Writes the file only if the host would otherwise boot with a higher value, and sets the value only if it is higher
+ * now: a lower one is not raised.
  */
 export function keeping(facts: Facts, root: string): Work {
   const { value } = facts.wanted;
@@ -210,7 +215,7 @@ export function keeping(facts: Facts, root: string): Work {
   return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
 }
 
-/** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
+/** Sets what the host's other files declare, else the kernel's default; undefined: there is no drop-in. */
 export function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = bootThreshold(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
@@ -222,12 +227,12 @@ function stateOf(root: string): State {
   return { text: current(root), threshold: liveThreshold() };
 }
 
-/** Whether the file is as it is to be. */
+/** Whether the file is as wanted. */
 function isFiled({ text }: State, work: Work): boolean {
   return text === work.text;
 }
 
-/** Whether the threshold is as it is to be; only --remove raises it. */
+/** Whether the threshold is as wanted; only --remove raises it. */
 function isSet({ threshold }: State, { kind, value }: Work): boolean {
   return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
 }
@@ -244,7 +249,7 @@ function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | und
   return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${sourceOf(permanent)}).`;
 }
 
-/** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
+/** The assignment in another file on the host that would win after a reboot, with a higher value. */
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
   const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
   const { declared, invalid } = resolve(root, change, "boot");
@@ -256,7 +261,7 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
   return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
-/** At least one. Throws PortshimError `no-persist`. */
+/** The ways that can be tried, at least one. Throws PortshimError `no-persist`. */
 function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
   const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
   const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
@@ -271,7 +276,7 @@ function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string):
   throw error;
 }
 
-/** Throws PortshimError, with the next step if the work is half done; and says that, if it was stopped in the middle. */
+/** Throws PortshimError, with the next step if the work is half done; logs that if it was stopped in the middle. */
 async function carryOut(
   way: Elevation,
   work: Work,
@@ -291,7 +296,7 @@ async function carryOut(
     if (!(error instanceof PortshimError)) throw error;
     failure = error;
   }
-  // Neither a yes nor a no is believed: what was done is there to be seen.
+  // Whatever the answer was: look at what was done.
   const after = stateOf(root);
   if (isFiled(after, work) && isSet(after, work)) {
     if (work.kind === "write") settle(root);
@@ -305,7 +310,7 @@ async function carryOut(
   throw failure;
 }
 
-/** Has what was written survive a power cut. fsync(2) takes a reader's descriptor, too. */
+/** Makes the file survive a power cut. fsync(2) accepts a descriptor that is open for reading. */
 function settle(root: string): void {
   try {
     const file = openSync(pathOf(root), "r");
@@ -314,7 +319,7 @@ function settle(root: string): void {
   } catch {}
 }
 
-/** What of the work is so and what is not. */
+/** What is done of the work, and what is not. */
 function halfDone(root: string, work: Work, before: State, after: State): string {
   const { value } = bootThreshold(resolve(root, new Map(), "boot"));
   return `Now ${fileNow(work, before, after)}; ${SETTING} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
@@ -328,7 +333,7 @@ function fileNow(work: Work, before: State, { text }: State): string {
   return work.text?.startsWith(text) ? `${DROP_IN_PATH} is half written` : `${DROP_IN_PATH} holds something else`;
 }
 
-/** The one thing that the person can do after that. */
+/** The one thing to do after that. */
 function nextStep(work: Work, before: State, after: State): string {
   if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
   if (work.kind === "remove") return removeByHand(work.value);
@@ -343,7 +348,7 @@ function aboutTo(work: Work, facts: Facts): string {
   return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
 }
 
-/** The same for --dry-run. */
+/** aboutTo() for --dry-run. */
 function would(work: Work, facts: Facts): string {
   const { kind, value } = work;
   if (kind === "remove") return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${value}`;

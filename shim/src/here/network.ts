@@ -1,10 +1,10 @@
 import { readlinkSync } from "node:fs";
 
-/** How our network namespace stands to the host's. */
+/** Whether our network namespace is the host's. */
 export type Network = "hosts" | "own" | "unknown";
 
 /**
- * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
+ * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined if it cannot be read.
  */
 export function networkNamespaceOf(process: number | "self"): number | undefined {
   try {

@@ -6,7 +6,7 @@ import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 import { keep, nextStep } from "./remedy.js";
 
-/** Who asked for which value, and that it does not hold. */
+/** What is wanted, by whom, and what the value is instead. */
 export function unsatisfied({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
     return `${printable(wanted.by ?? "")} sets ${SETTING}=${wanted.value}, but it was never applied: the value is ${threshold}`;
@@ -15,7 +15,7 @@ export function unsatisfied({ wanted, threshold }: Facts): string {
   return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${SETTING})`;
 }
 
-/** Assignments that the kernel would refuse, a sentence each. */
+/** The invalid assignments, a sentence each. */
 export function invalid({ declaredHere, declaredOnHost }: Facts): string[] {
   return [...declaredHere.invalid, ...(declaredOnHost?.invalid ?? [])].map(
     ({ file, line, text }) =>
@@ -23,18 +23,18 @@ export function invalid({ declaredHere, declaredOnHost }: Facts): string[] {
   );
 }
 
-/** What is about to run as root; said even with --quiet. */
+/** What is about to run as root; shown even with --quiet. */
 export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
   const where = isLocal(bridge) ? "on this machine" : "on the host";
   return `Running as root ${where}${asks ? " (you may be asked for your password)" : ""}:\n    ${commandLine(command)}`;
 }
 
-/** The same, if nothing runs. */
+/** What would run as root, for --dry-run. */
 export function wouldRun(command: readonly string[]): string {
   return `Would run as root:\n    ${commandLine(command)}`;
 }
 
-/** That it worked, until when, and how to keep it. */
+/** That it worked, until when, and how to make it permanent. */
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
   const permanent = madePermanentBy(facts);
@@ -58,7 +58,7 @@ export function tried(facts: Facts, steps: readonly Step[]): string[] {
   });
 }
 
-/** How a restart policy is kept from asking again, where nobody sits at a terminal. */
+/** How to keep a restart policy from asking again; empty on a terminal. */
 export function restarts(failure: PortshimError): string[] {
   if (!failure.isRefusal || process.stderr.isTTY) return [];
   return ["In a systemd unit, RestartPreventExitStatus=NOPERM keeps a restart from asking again."];
