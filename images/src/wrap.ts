@@ -69,7 +69,7 @@ async function run(invocation: Invocation): Promise<void> {
       stages: "one",
       reference,
       onStep: (step, instruction) => {
-        // What an image has in store for those built on it would run here; podman 4 does not tell beforehand.
+        // ONBUILD instructions would run first; podman 4 does not report them beforehand.
         if (step === 2 && !instruction.startsWith("COPY portshim ")) throw isABase(shown);
       },
     },
@@ -82,7 +82,7 @@ async function run(invocation: Invocation): Promise<void> {
   say(`Try it:\n    ${trial(engine, image, reference, first)}`);
 }
 
-/** The image's words are somebody else's: as JSON they are data to the engine, whatever they hold. */
+/** The image's words are not trusted: as JSON they are data to the engine, whatever they contain. */
 function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string {
   return [
     `FROM ${image.id}`,
@@ -90,7 +90,7 @@ function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean
     `COPY lib/ ${HELPER}/`,
     ...(startsAsRoot ? ["USER 0"] : []),
     `ENTRYPOINT ${JSON.stringify(entrypoint)}`,
-    // A new entrypoint resets it.
+    // A new entrypoint resets the command.
     `CMD ${JSON.stringify(image.command)}`,
     "",
   ].join("\n");

@@ -45,8 +45,7 @@ export async function onTerminal(
 
 /**
  * Opens our controlling terminal, if the person there reads our messages and types for us: it is our stderr, and we are
- * in its foreground. Opened anew, so that
- * flags which others set on it do not reach the server.
+ * in its foreground. Opened anew, so that flags which others set on it do not reach the server.
  */
 function openTerminal(): number | undefined {
   try {

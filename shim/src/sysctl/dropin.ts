@@ -14,8 +14,7 @@ const MARK = "# Written by portshim persist";
 
 /**
  * The drop-in's text; `value` is the threshold. It is shorter than a block, so that a full disk takes all of it or
- * nothing; and the number is not at the end, so that a text that has
- * lost its end still sets the same value.
+ * nothing; and the number is not at the end, so that a text that has lost its end still sets the same value.
  */
 export function dropIn(value: string): string {
   return `${MARK}: any user can bind ports ${value} and up, also after a reboot.
