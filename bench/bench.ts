@@ -12,7 +12,7 @@ const HERE = resolve(__dirname, "..");
 const SHIM = join(HERE, "..", "shim");
 const PORTSHIM = join(SHIM, "launcher", `portshim-${machine()}`);
 const TRUE = "/bin/true";
-const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const SETTING_FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const [rounds = 300] = process.argv.slice(2).map(Number);
 
 const folder = mkdtempSync(join(tmpdir(), "portshim-bench-"));
@@ -67,7 +67,7 @@ const show = (tree: string) => [
 /** Nanoseconds by round and contender; `before` are shell commands to run first. */
 function time(contenders: readonly Contender[], count: number, before: readonly string[] = []): number[][] {
   const commands = contenders.flatMap(({ argv }, at) => (at === 0 ? argv : [",", ...argv]));
-  const script = `${[`echo 80 > ${SETTING}`, ...before].join(" && ")} && exec "$@"`;
+  const script = `${[`echo 80 > ${SETTING_FILE}`, ...before].join(" && ")} && exec "$@"`;
   const argv = ["--net", "--mount", "sh", "-c", script, "sh", timer, String(count + 5), ...commands];
   const { stdout } = must(spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", maxBuffer: 1 << 28 }));
   // The first rounds warm up.

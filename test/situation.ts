@@ -19,7 +19,7 @@ const TOOLBOX: Place = {
 /** A host with these programs, in the network namespace of inToolbox(). */
 export const has = (programs: Host["programs"]): Host => ({ networkNamespace: 4026531840, programs });
 
-/** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
+/** The main job's facts: a toolbox at 1024 whose sysctl.d sets 80, with a host that can be asked. */
 export function inToolbox(different: Partial<Facts> = {}): Facts {
   const declared = { file: "/etc/sysctl.d/80-web.conf", line: 1, text: "80", value: 80 };
   return {
@@ -47,7 +47,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
   };
 }
 
-/** The same in a podman container. */
+/** The facts in a podman container. */
 export function inPodman(different: Partial<Facts> = {}): Facts {
   const { hostRoot: _, ...withoutHost } = TOOLBOX;
   const place: Place = {
@@ -61,7 +61,7 @@ export function inPodman(different: Partial<Facts> = {}): Facts {
   return inToolbox({ place, afterRestart: undefined, ...different });
 }
 
-/** The same on the host itself. */
+/** The facts on the host itself. */
 export function onHost(different: Partial<Facts> = {}): Facts {
   const place: Place = {
     ...TOOLBOX,

@@ -8,7 +8,7 @@ import { suite } from "../suite.js";
 
 const test = suite("status");
 
-test("the launcher's own numbers are the helper's", () => {
+test("the launcher has the same numbers as the helper", () => {
   const source = readFileSync(join(ROOT, "shim", "launcher", "launcher.c"), "utf8");
   const numbers = Object.fromEntries(
     [...source.matchAll(/\b([A-Z_]+) = (\d+)\b/g)].map(([, name, value]) => [name, Number(value)]),
@@ -20,7 +20,7 @@ test("the launcher's own numbers are the helper's", () => {
   );
 });
 
-test("a signal's status is the shell's", () => {
+test("a signal's status is that of the shell", () => {
   assert.is(signalled(15), 143);
 });
 

@@ -10,11 +10,11 @@ import { quote, Random, seed, WILD_VALUES } from "../sysctl/tree.js";
 
 const threshold = uvuSuite("threshold");
 
-threshold("the live one is read whole", () => {
+threshold("the live threshold is read", () => {
   assert.is(liveThreshold(), Number(readFileSync(SETTING_FILE, "latin1")));
 });
 
-threshold("what is not a number and a line end is none", () => {
+threshold("anything but a number and a newline is not read", () => {
   const directory = mkdtempSync(join(tmpdir(), "threshold-"));
   const file = join(directory, "threshold");
   const read = (text: string) => {
@@ -75,7 +75,7 @@ threshold.run();
 
 const kernel = suite("threshold, as the real kernel takes it", "root", "tools");
 
-/** Left by a text that the kernel refused; no text of ours asks for it. */
+/** The value before each text, which stays if the kernel rejects it; none of the texts sets it. */
 const UNTOUCHED = 31999;
 
 const PIECES = [

@@ -1,15 +1,15 @@
 import { SETTING } from "../../shim/lib/here/threshold.js";
 import type { Entry, Tree } from "./tree.js";
 
-/** A rule of sysctl.d(5), or something that systemd-sysctl was once seen to do otherwise than we did. */
+/** A rule of sysctl.d(5), or something in which systemd-sysctl once differed from us. */
 interface Case {
   readonly name: string;
   readonly tree: Tree;
   /** What wins: its value and "file:line" below the root; undefined: nothing is declared. */
   readonly declared: readonly [value: number, from: string] | undefined;
-  /** "file:line" of what the kernel refuses and would have won. */
+  /** "file:line" of invalid assignments that would have won. */
   readonly invalid?: readonly string[];
-  /** systemd-sysctl cannot be asked: it is a rule of ours, or needs more of the root than a tree sets up. */
+  /** systemd-sysctl cannot be asked: it is a rule of our own, or needs more of the root than a tree has. */
   readonly oursAlone?: true;
 }
 
@@ -152,7 +152,7 @@ const LINES: readonly Case[] = [
   },
   takes("comments", `# ${set(70)}; ${set(71)}#${set(72)}  ;${set(73)}${set(80)}\t# ${set(74)}`, 80, 5),
   refuses("no comment behind a number without a blank", "80#web"),
-  takes("what follows a number and a blank is the kernel's to ignore", set("80 # web")),
+  takes("the kernel ignores what follows a number and a blank", set("80 # web")),
   takes("blanks and tabs anywhere around", ` \t${SETTING}\t =  80 \t\n`),
   takes("no blanks", `${SETTING}=80\n`),
   ignores("a vertical tab is no blank", `\x0b${set(80)}`),
@@ -193,13 +193,8 @@ const KEYS: readonly Case[] = [
   takes("a dash before the key: it may fail", `-${set(80)}`),
   takes("a dash and a blank", `- ${set(80)}`),
   ignores("two dashes", `--${set(80)}`),
-  takes(
-    "a backslash means nothing where there is no glob",
-    set(80, "net.ipv4.ip\\_unprivileged_port_start") + set(81),
-    81,
-    2,
-  ),
-  ignores("braces mean nothing where there is no glob", set(80, "net.ipv4.{ip_unprivileged_port_start,x}")),
+  takes("a backslash means nothing without a glob", set(80, "net.ipv4.ip\\_unprivileged_port_start") + set(81), 81, 2),
+  ignores("braces mean nothing without a glob", set(80, "net.ipv4.{ip_unprivileged_port_start,x}")),
 ];
 
 const glob = (name: string, pattern: string) => takes(name, set(80, pattern));
@@ -242,7 +237,7 @@ const GLOBS: readonly Case[] = [
   takes("an explicit key beats a glob that follows", set(80) + set(70, "net.ipv4.*start")),
   takes("an explicit key beats a glob that precedes", set(70, "net.ipv4.*start") + set(80), 80, 2),
   ignores("an exclusion shields the key from globs", `-${SETTING}\n${set(70, "net.ipv4.*start")}`),
-  ignores("wherever it stands", `${set(70, "net.ipv4.*start")}-${SETTING}\n`),
+  ignores("whatever its place", `${set(70, "net.ipv4.*start")}-${SETTING}\n`),
   takes("an exclusion gives way to a later assignment", `-${SETTING}\n${set(80)}`, 80, 2),
   ignores("an exclusion takes an earlier assignment back", `${set(80)}-${SETTING}\n`),
   takes("an exclusion by a glob excludes nothing", `-net.ipv4.ip_unpriv*\n${set(80, "net.ipv4.*start")}`, 80, 2),
@@ -265,8 +260,8 @@ const VALUES: readonly Case[] = [
   takes("0", set(0), 0),
   takes("hexadecimal", set("0x50")),
   takes("octal", set("0120")),
-  takes("as high as the local ports begin", set(32768), 32768),
-  refuses("above where the local ports begin", "32769"),
+  takes("the first local port", set(32768), 32768),
+  refuses("above the first local port", "32769"),
   refuses("more than there are ports", "65536"),
   refuses("less than nothing", "-1"),
   refuses("nothing", ""),
@@ -286,13 +281,13 @@ const VALUES: readonly Case[] = [
     invalid: ["etc/sysctl.d/web.conf:2"],
   },
   {
-    name: "of globs, what the kernel refuses is not named where a later one is taken",
+    name: "an invalid value of a glob is not reported if a later one is valid",
     tree: [etc(set("eighty", "net.ipv4.*start") + set(80, "net.ipv4.*_start"))],
     declared: [80, "etc/sysctl.d/web.conf:2"],
   },
 ];
 
-/** Every case, by what it is about. */
+/** Every case, by subject. */
 export const CASES: Record<string, readonly Case[]> = {
   files: FILES,
   lines: LINES,

@@ -34,18 +34,18 @@ for (const [about, cases] of Object.entries(CASES)) {
   }
 }
 
-test("what the kernel refuses is quoted as people wrote it", () => {
+test("invalid values are quoted as they were written", () => {
   plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${SETTING} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
   assert.is(resolve(root).invalid[0]?.text, "٨٠");
 });
 
-test("a fifo is passed over, not waited for", () => {
+test("a FIFO is skipped, and does not block", () => {
   plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${SETTING} = 80\n`] }], root);
   assert.is(spawnSync("mkfifo", [join(root, "etc/sysctl.d/20.conf")]).status, 0);
   assert.is(resolve(root).declared?.value, 80);
 });
 
-test("a root that is not there declares nothing", () => {
+test("a root that does not exist declares nothing", () => {
   assert.equal(resolve(join(root, "nowhere")), { declared: undefined, invalid: [] });
 });
 
