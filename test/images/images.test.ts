@@ -173,7 +173,7 @@ test("an image's drop-ins: what is masked, what is invalid, what wins, whatever 
         .filter(([path]) => dirname(path) === folder)
         .map(([path, text]) => ({ name: basename(path), content: Buffer.from(text), target: undefined })),
   });
-  // The last one counts, even if the kernel then refuses it.
+  // The last one decides, even if it is invalid.
   assert.equal(declared, { file: "/etc/sysctl.conf", line: 1, text: "many", value: undefined });
   assert.equal(
     files.map(({ file, maskedBy, asks }) => [file, maskedBy, asks?.text, asks?.value]),

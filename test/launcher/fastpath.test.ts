@@ -38,13 +38,13 @@ import {
 const test = suite("the launcher skips the helper only if it would find nothing to do", "root", "tools");
 const refusing = suite("a kernel that refuses openat2", "root", "tools", "compiler");
 
-/** As many wrong starts as a person reads. */
+/** Most wrong starts to show. */
 const ENOUGH = 4;
 
 /** The user that is root in a Namespace. */
 const ORDINARY_ID = 65534;
 
-/** What the launcher is asked, and where. */
+/** A start, and its surroundings. */
 interface Start {
   readonly tree: Tree;
   /** The threshold in force. */
@@ -53,7 +53,7 @@ interface Start {
   readonly env: Record<string, string>;
 }
 
-/** A namespace in which the launcher can be started, beside a helper that cannot help. */
+/** A namespace in which the launcher can be started, with a helper that does nothing. */
 class Stage {
   readonly #launcher: string;
   readonly #environment: Record<string, string>;
@@ -71,7 +71,7 @@ class Stage {
     const programs = folder("bin");
     writeFileSync(join(programs, "node"), "#!/bin/sh\necho asked\nexit 64\n");
     chmodSync(join(programs, "node"), 0o755);
-    // The lock's place must not be this machine's.
+    // The lock must not be on this machine.
     const runtime = folder("runtime");
     chmodSync(runtime, 0o700);
     chownSync(runtime, ORDINARY_ID, ORDINARY_ID);
@@ -82,7 +82,7 @@ class Stage {
     return new Stage(await Namespace.open());
   }
 
-  /** Whether the launcher, behind a command that it may have before it, starts its own without asking the helper. */
+  /** Whether the launcher, run by a command if one is given, starts its own without asking the helper. */
   async skips({ tree, live, argv, env }: Start, before: readonly string[] = []): Promise<boolean> {
     const variables = Object.entries({ ...this.#environment, ...env }).map(([name, value]) => `${name}=${value}`);
     const words = ["/usr/bin/env", "-i", ...variables, ...before, this.#launcher, ...argv].map(word).join(" ");
@@ -94,7 +94,7 @@ class Stage {
     });
   }
 
-  /** Whether the helper, in the same place, would have had nothing to do. */
+  /** Whether the helper would have had nothing to do in the same situation. */
   nothingToDo({ tree, live, argv, env }: Start): Promise<boolean> {
     let options: Options;
     try {
@@ -140,7 +140,9 @@ function shown({ tree, live, argv, env }: Start): string {
 
 const COMMAND = ["--", "/bin/echo", "started"];
 
-/** The container's tree, and sometimes the host's and the files of procps, with the threshold near what they ask for. */
+/**
+ * The container's tree, and sometimes the host's and the files of procps, with the threshold near what they ask for.
+ */
 function start(random: Random): Start {
   const low = random.pick([0, 1, 70, 79, 80, 80, 80, 80, 443, 1024]);
   const enough =
@@ -163,7 +165,7 @@ function start(random: Random): Start {
   return { tree, live: Math.max(0, live + random.pick([0, 0, 0, -1, 1])), ...invocation(random) };
 }
 
-/** Without those that lie where another does, or below it. */
+/** Without entries at the path of another one, or below it. */
 function unique(tree: Tree): Tree {
   const isBelow = (path: string, other: string) => path === other || path.startsWith(`${other}/`);
   return tree.filter(
@@ -181,7 +183,7 @@ const FIFO = { node: ["p"] };
 /** /dev/zero: it never ends. */
 const DEVICE = { node: ["c", "1", "5"] };
 
-/** What is no file that can be read, or a long one. */
+/** Anything but a short file that can be read. */
 function odd(random: Random): Entry[] {
   const path = `${random.pick(["etc", "run", "usr/lib"])}/sysctl.d/${random.pick(["00-odd", "60-odd", "99-odd"])}.conf`;
   const line = `${SETTING}=${random.pick(["80", "79", "443"])}\n`;
@@ -207,7 +209,7 @@ function padded(length: number, line: string): string[] {
   return [comment.repeat(rest / comment.length), "\n".repeat(rest % comment.length), line];
 }
 
-/** Links as a host has them, which lead to other files than they seem to from here. */
+/** Links of a host, which from here would lead to other files. */
 function linked(random: Random, values: readonly string[]): Entry[] {
   const pieces = [`${SETTING}=${random.chance(0.6) ? random.pick(values) : random.pick(["79", "80", "443"])}\n`];
   const target = { path: "etc/static/web.conf", pieces };
@@ -226,7 +228,7 @@ function linked(random: Random, values: readonly string[]): Entry[] {
   ];
   const folder = random.pick(["etc", "usr/lib", "run"]);
   if (random.chance(0.7)) return [{ path: `${folder}/sysctl.d/70-linked.conf`, link }, target, ...further];
-  // The folder itself, as on a host that keeps its configuration elsewhere.
+  // The folder itself, as on a host whose configuration is elsewhere.
   return [
     { path: `${folder}/sysctl.d`, link: random.pick(["/etc/static", "../etc/static", "../../../../etc/static"]) },
     target,
@@ -267,7 +269,7 @@ const NUMBERS = [
 const SECONDS = ["", "1", "60", "120", "999", "1000", "86400", "86401", "0", "01", "1e2", "-5", "x", "9 9"];
 const SWITCHES = ["", "", "0", "1", "1", "2", "yes", "01", "1 "];
 
-/** Mostly nothing but the command; else options and variables, some of them no good. */
+/** Mostly nothing but the command; else options and variables, some of them invalid. */
 function invocation(random: Random): Pick<Start, "argv" | "env"> {
   const env: Record<string, string> = random.chance(0.1) ? { ...random.pick(OTHER_VARIABLES) } : {};
   if (random.chance(0.65)) return { argv: COMMAND, env };
@@ -317,7 +319,7 @@ function option(random: Random): string[] {
   return random.pick(forms)();
 }
 
-/** What resembles our variables. */
+/** Variables that resemble ours. */
 const OTHER_VARIABLES: readonly Record<string, string>[] = [
   { PORTSHIM: "1", PORTSHIM_: "1024", PORTSHIM_STARTS: "1024" },
   { portshim_start: "1024", XPORTSHIM_START: "1024", " PORTSHIM_START": "1024" },
@@ -380,7 +382,7 @@ const HEADER = [
   "",
 ];
 
-/** What Fedora 40 and later have below / before anybody changes anything, comments shortened. */
+/** The stock files of Fedora 40 and later, comments shortened. */
 const FEDORA: Tree = [
   file(
     "usr/lib/sysctl.d/10-default-yama-scope.conf",
@@ -542,7 +544,7 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
 
 const A_MILLION = 1_000_000;
 
-/** Starts for which the helper has to be asked, most of them once missed. */
+/** Starts for which the helper has to be asked; most of them were missed once. */
 const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ["braces in a glob", { tree: web("net.ipv4.ip_unpriv*{_start,_x} = 70") }],
   ["a glob that ends with a slash", { tree: web("net/ipv4/ip_unprivileged_port_s*t/ = 70") }],
@@ -593,7 +595,7 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
     "443 by a glob, and excluded from it",
     { live: 443, tree: web(`net.ipv4.ip_unprivileged_port_star* = 443\n-${SETTING}`) },
   ],
-  ["443, and what is asked for is refused by the kernel", { live: 443, tree: web(`${SETTING} = 40000`) }],
+  ["443, and what is asked for is invalid", { live: 443, tree: web(`${SETTING} = 40000`) }],
   [
     "443, and then more",
     { live: 443, tree: web(`${SETTING} = 443`).concat(file("etc/sysctl.conf", `${SETTING} = 80`)) },
@@ -602,7 +604,7 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ["PORTSHIM_QUIET is 2", { env: { PORTSHIM_QUIET: "2" } }],
 ];
 
-test("what was wrong once is not again", async () => {
+test("what was wrong once is right", async () => {
   const wrong: string[] = [];
   const stage = await Stage.open();
   try {
@@ -617,7 +619,7 @@ test("what was wrong once is not again", async () => {
   assert.equal(wrong, []);
 });
 
-test("if it is plain that nothing is to be done, it does skip the helper", async () => {
+test("it skips the helper if there is certainly nothing to do", async () => {
   const lazy: string[] = [];
   const stage = await Stage.open();
   try {
@@ -632,7 +634,7 @@ test("if it is plain that nothing is to be done, it does skip the helper", async
   assert.equal(lazy, []);
 });
 
-refusing("the helper is asked if the host's files can be seen, and only then", async () => {
+refusing("without openat2 the helper is asked if the host's files can be seen, and only then", async () => {
   const stage = await Stage.open();
   const refuse = join(stage.namespace.shared, "refuse");
   execFileSync("gcc", ["-Wall", "-Werror", "-o", refuse, join(ROOT, "test", "launcher", "refuse.c")]);
