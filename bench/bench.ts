@@ -4,15 +4,15 @@ import { machine, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { unsatisfied } from "./unsatisfied.js";
 
-// Times the satisfied start, in network and mount namespaces of its own: root, Linux, gcc, and the Debian packages tini,
-// dumb-init, catatonit, gosu; and the unsatisfied one, in the tests' lab. `npm run bench [ROUNDS]`. The environment and the
-// drop-ins are this machine's own.
+// Times the satisfied start, in network and mount namespaces of its own, and the unsatisfied one, in the tests' lab.
+// Needs root on Linux, gcc, and the Debian packages tini, dumb-init, catatonit, gosu. `npm run bench [ROUNDS]`. The
+// environment and the drop-ins are this machine's.
 
 const HERE = resolve(__dirname, "..");
 const SHIM = join(HERE, "..", "shim");
 const PORTSHIM = join(SHIM, "launcher", `portshim-${machine()}`);
 const TRUE = "/bin/true";
-const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const SETTING_FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 const [rounds = 300] = process.argv.slice(2).map(Number);
 
 const folder = mkdtempSync(join(tmpdir(), "portshim-bench-"));
@@ -28,7 +28,7 @@ interface Contender {
   readonly argv: readonly string[];
 }
 
-// Without -s it would warn that it is not process 1.
+// -s, or it warns that it is not process 1.
 const TINI: Contender = { name: "tini -s", argv: ["tini", "-s", "--", TRUE] };
 const OURS: Contender = { name: "portshim", argv: [PORTSHIM, "--", TRUE] };
 const CONTENDERS: readonly Contender[] = [
@@ -55,8 +55,8 @@ function dropIns(count: number): string {
 }
 
 /**
- * Shell commands after which this tree is in /etc/sysctl.d, and nothing else is anywhere: neither in /usr/lib, nor below a
- * /run/host, where a machine that shows itself there has each file twice.
+ * Shell commands that put this tree into /etc/sysctl.d, and leave no other drop-in: neither in /usr/lib, nor below
+ * /run/host, where some machines have each of their files again.
  */
 const show = (tree: string) => [
   "mount -t tmpfs tmpfs /run",
@@ -64,10 +64,10 @@ const show = (tree: string) => [
   "mount -t tmpfs tmpfs /usr/lib/sysctl.d",
 ];
 
-/** Nanoseconds by round and contender, with this machine's files but for what is done before. */
+/** Nanoseconds by round and contender; `before` are shell commands to run first. */
 function time(contenders: readonly Contender[], count: number, before: readonly string[] = []): number[][] {
   const commands = contenders.flatMap(({ argv }, at) => (at === 0 ? argv : [",", ...argv]));
-  const script = `${[`echo 80 > ${SETTING}`, ...before].join(" && ")} && exec "$@"`;
+  const script = `${[`echo 80 > ${SETTING_FILE}`, ...before].join(" && ")} && exec "$@"`;
   const argv = ["--net", "--mount", "sh", "-c", script, "sh", timer, String(count + 5), ...commands];
   const { stdout } = must(spawnSync("unshare", argv, { encoding: "utf8", cwd: "/", maxBuffer: 1 << 28 }));
   // The first rounds warm up.
@@ -88,7 +88,7 @@ function quantile(values: readonly number[], q: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN;
 }
 
-/** A ratio's median with its quartiles, as a table's cell. */
+/** The median and the quartiles, as a table's cell. */
 function cell(ratios: readonly number[]): string {
   return `${quantile(ratios, 0.5).toFixed(2)} (${quantile(ratios, 0.25).toFixed(2)}–${quantile(ratios, 0.75).toFixed(2)})`;
 }

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 
-// The unsatisfied start, in a toolbox of the tests' lab, with a polkit that says yes at once: detect, ask, set, exec.
+// The unsatisfied start, in a toolbox of the tests' lab, where polkit says yes at once: detect, ask, set, exec.
 
-/** What is used of the lab, which the tests' own build has. */
+/** The part of the lab that is used; the tests' build has the whole. */
 interface Lab {
   installShim(): Promise<void>;
   polkit(answer: "YES"): Promise<void>;
@@ -16,13 +16,13 @@ interface LabModule {
 }
 
 /** Milliseconds of one round: portshim; the same by hand, which is the host's sysctl and then an empty Node. */
-export interface Round {
+interface Round {
   readonly portshim: number;
   readonly spawn: number;
   readonly node: number;
 }
 
-/** Prints a round a line, as many as the argument says. */
+/** Prints a line a round; the argument is their number. */
 const SCRIPT = `
   const { spawnSync } = require("child_process");
   const spawn = ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"].find(require("fs").existsSync);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Shows the main job on any Linux, without podman and without a host to ask: in a user, mount and network namespace
-# that are thrown away at the end, with a sysctl.d file that asks for port 80 and that nobody applied.
+# Shows the main job on any Linux, without podman and without a host to ask: in user, mount and network namespaces that
+# are discarded at the end, with a sysctl.d file that asks for port 80 and was never applied.
 set -eu
 exec 2>&1
 
@@ -10,7 +10,7 @@ export PATH
 
 say() { printf '\n%s\n' "$1"; }
 
-# In the namespaces we are who we are outside, but own the network; without the capability that would let us bind.
+# In the namespaces we have the same user id as outside and own the network, but not the capability to bind the port.
 inside() {
 	ip link set lo up
 	mount -t tmpfs tmpfs /etc/sysctl.d

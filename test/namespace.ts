@@ -4,16 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type NODE_VERSIONS, node } from "./need.js";
 
-/** What a command in a network namespace of its own is given. */
+/** How a command is run in a network namespace of its own. */
 export interface Situation {
   /** The namespace's threshold at the start. */
   threshold: number;
   /** The whole environment; default: a PATH with Node 26. */
   env?: NodeJS.ProcessEnv;
-  /** Be an ordinary user (uid and gid 65534) without any capability over the network. */
+  /** Run as an ordinary user (uid and gid 65534) without any capability over the network. */
   ordinary?: boolean;
   cwd?: string;
-  /** A script for dash, run as root of the namespaces before the command: mounts there are its own. */
+  /** A script for dash, run as root of the namespaces before the command; its mounts stay in there. */
   prepare?: string;
   /** Options of setpriv(1) under which the command runs. */
   privileges?: readonly string[];
@@ -21,7 +21,7 @@ export interface Situation {
 
 const SETTING = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-// Links, because a PATH is made of folders, and the folder with the system's programs may hold a Node as well.
+// Links, because PATH consists of folders, and the folder of the system's programs can contain a Node as well.
 const links = mkdtempSync(join(tmpdir(), "portshim-path-"));
 process.on("exit", () => rmSync(links, { recursive: true, force: true }));
 for (const program of ["cat", "env", "flock"]) link("programs", program, `/usr/bin/${program}`);
@@ -34,23 +34,23 @@ function link(folder: string, name: string, target: string): void {
 /** A PATH with a few programs, and without any Node. */
 export const PATH_WITHOUT_NODE = join(links, "programs");
 
-/** The same with this version of Node. */
+/** A PATH with these programs and this version of Node. */
 export function pathWith(version: (typeof NODE_VERSIONS)[number]): string {
   if (!existsSync(join(links, `node${version}`))) link(`node${version}`, "node", node(version));
   return `${join(links, `node${version}`)}:${PATH_WITHOUT_NODE}`;
 }
 
-// CAP_DAC_READ_SEARCH, because the checkout may lie in a folder that is closed to others.
+// CAP_DAC_READ_SEARCH, because the checkout can be in a folder that is closed to others.
 const ORDINARY = [
   ...["--reuid=65534", "--regid=65534", "--clear-groups"],
   ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
 ];
 
-/** Has the lock's file, of root or of the ordinary user, in a folder that goes with the namespace. */
+/** Puts the lock's file, root's or the ordinary user's, into a folder that vanishes with the namespace. */
 const RUNTIME =
   "mount -t tmpfs tmpfs /run/user && mkdir -m 700 /run/user/0 /run/user/65534 && chown 65534:65534 /run/user/65534";
 
-/** Runs a command as root of a new network namespace, and tells the threshold there after it. */
+/** Runs a command as root of a new network namespace, and returns the threshold there afterwards. */
 export function inNamespace(
   argv: readonly string[],
   { threshold, env = { PATH: pathWith(26) }, ordinary = false, cwd = "/", prepare = ":", privileges = [] }: Situation,

@@ -4,7 +4,7 @@ import { machine } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { labMissing, NODES } from "./lab/lab.js";
 
-/** The checkout's top. */
+/** The checkout's root. */
 export const ROOT = resolve(__dirname, "..");
 
 /** The built launcher for this machine. */
@@ -13,17 +13,17 @@ export const PORTSHIM = join(ROOT, "shim", "launcher", `portshim-${machine()}`);
 /** What npm links as `portshim`. */
 export const DISPATCHER = join(ROOT, "shim", "portshim");
 
-/** What a suite may need of the machine. */
-export interface Need {
-  /** What is missing here: the middle of a sentence; undefined where nothing is. */
+/** Something that a suite needs of the machine. */
+interface Need {
+  /** What is missing here: the middle of a sentence; undefined: nothing. */
   missing(): string | undefined;
-  /** The command that mends it. */
+  /** The command that installs it. */
   readonly remedy: string;
 }
 
 const packages = "sudo apt-get install --no-install-recommends $(cat test/packages.txt test/lab/packages.txt)";
 
-/** Everything that a suite may need, by the name it gives in suite(). */
+/** Everything that a suite can need, by its name in suite(). */
 export const NEEDS = {
   root: {
     missing: () => (process.getuid?.() === 0 ? undefined : "it must run as root, in namespaces of its own"),

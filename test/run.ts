@@ -5,13 +5,13 @@ import { ROOT } from "./need.js";
 import { SKIPPED } from "./suite.js";
 
 /**
- * Runs every test file (or those whose path holds one of the arguments), a process each, one after the other: they
- * measure and they start hosts. Ends with a line for machines, and before it with what was skipped and why.
+ * Runs every test file, or those whose path contains one of the arguments, a process each, one after the other: they
+ * measure times and start hosts. Ends with what was skipped and why, then one line for programs.
  */
 async function main(filters: readonly string[]): Promise<number> {
   const files = readdirSync(__dirname, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".test.js"))
-    // tsc leaves behind what it made of a file that has moved since.
+    // tsc does not remove the output of a file that has moved.
     .filter((file) => existsSync(join(ROOT, "test", file.replace(/js$/, "ts"))))
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .sort();
@@ -29,7 +29,7 @@ async function main(filters: readonly string[]): Promise<number> {
     for (const line of output.split("\n").filter((text) => text.startsWith(SKIPPED))) {
       skipped.push(line.slice(SKIPPED.length));
     }
-    // A file that ends early has run fewer tests than it has, and says so with its status alone.
+    // A file that ends early shows it only by its status.
     if (status !== 0) broken.push(file);
     if (status !== 0 && total === passed) totals.failed++;
     console.log(`   ${(Number(process.hrtime.bigint() - started) / 1e9).toFixed(1)} s`);

@@ -4,7 +4,7 @@ import { findBridge } from "../shim/lib/host/bridge.js";
 import type { Host } from "../shim/lib/host/host.js";
 import type { Resolution } from "../shim/lib/sysctl/resolve.js";
 
-const NOTHING: Resolution = { declared: undefined, refused: [] };
+const NOTHING: Resolution = { declared: undefined, invalid: [] };
 const TOOLBOX: Place = {
   name: "toolbox",
   what: "a toolbox",
@@ -12,21 +12,21 @@ const TOOLBOX: Place = {
   isHost: "no",
   sharesNetwork: true,
   byUsersPodman: true,
-  keeper: "host",
+  managedBy: "host",
   hostRoot: "/run/host",
 };
 
 /** A host with these programs, in the network namespace of inToolbox(). */
 export const has = (programs: Host["programs"]): Host => ({ networkNamespace: 4026531840, programs });
 
-/** The main job's facts: a toolbox whose sysctl.d asks for 80, at 1024, with a host that can be asked. */
+/** The main job's facts: a toolbox at 1024 whose sysctl.d sets 80, with a host that can be asked. */
 export function inToolbox(different: Partial<Facts> = {}): Facts {
   const declared = { file: "/etc/sysctl.d/80-web.conf", line: 1, text: "80", value: 80 };
   return {
     threshold: 1024,
     wanted: { value: 80, by: "/etc/sysctl.d/80-web.conf:1", fromFile: true },
     place: TOOLBOX,
-    declaredHere: { declared, refused: [] },
+    declaredHere: { declared, invalid: [] },
     declaredOnHost: NOTHING,
     afterRestart: NOTHING,
     writable: false,
@@ -47,7 +47,7 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
   };
 }
 
-/** The same in a podman container. */
+/** The facts in a podman container. */
 export function inPodman(different: Partial<Facts> = {}): Facts {
   const { hostRoot: _, ...withoutHost } = TOOLBOX;
   const place: Place = {
@@ -56,12 +56,12 @@ export function inPodman(different: Partial<Facts> = {}): Facts {
     what: "a rootless podman container",
     evidence: "/run/.containerenv",
     sharesNetwork: false,
-    keeper: "podman",
+    managedBy: "podman",
   };
   return inToolbox({ place, afterRestart: undefined, ...different });
 }
 
-/** The same on the host itself. */
+/** The facts on the host itself. */
 export function onHost(different: Partial<Facts> = {}): Facts {
   const place: Place = {
     ...TOOLBOX,

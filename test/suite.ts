@@ -1,14 +1,14 @@
 import { suite as uvuSuite } from "uvu";
 import { NEEDS, type NeedName } from "./need.js";
 
-/** Marks a line of a test file's output that run.ts repeats at its end. */
+/** Marks a line of a test file's output that run.ts repeats at the end. */
 export const SKIPPED = "SKIPPED ";
 
 type Suite = ReturnType<typeof uvuSuite>;
 
 /**
- * A uvu suite that needs something of the machine. Where that is missing its tests are skipped, loudly; with CI=true
- * they fail instead. The file ends with `.run()` on it, as with uvu's own.
+ * A uvu suite that needs something of the machine. If that is missing, its tests are skipped, and run.ts says so; with
+ * CI=true they fail instead. The file ends with its `.run()`, as with uvu's own.
  */
 export function suite(name: string, ...needs: NeedName[]): Suite {
   const tests = uvuSuite(name);
@@ -26,7 +26,7 @@ export function suite(name: string, ...needs: NeedName[]): Suite {
   return inert(uvuSuite(name));
 }
 
-/** A suite that takes no further test and no hook. */
+/** A suite that ignores further tests and hooks. */
 function inert(tests: Suite): Suite {
   const nothing = () => {};
   return Object.assign(nothing, {

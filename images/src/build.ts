@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { construct } from "./construction.js";
 import { type ContextFile, packContext } from "./context.js";
 import { ask, type Engine } from "./engine.js";
@@ -20,7 +20,7 @@ export const build: Command = {
   run,
 };
 
-async function run({ engine, operands, options, progress, say }: Call): Promise<void> {
+async function run({ engine, operands, options, progress, say }: Invocation): Promise<void> {
   const recipes = operands.length > 0 ? inOrder(operands) : RECIPES;
   const settings = Object.fromEntries((options["build-arg"] as string[] | undefined)?.map(assignment) ?? []);
   const platform = await platformOf(engine);
@@ -38,7 +38,7 @@ async function run({ engine, operands, options, progress, say }: Call): Promise<
   }
 }
 
-/** What the engine builds for, if nothing says otherwise. */
+/** The platform that the engine builds for by default. */
 function platformOf(engine: Engine): Promise<Platform> {
   return ask(engine, "tell its version", async () => {
     const { Os, Arch } = await engine.docker.version();
@@ -67,13 +67,13 @@ export function buildRecipe(
   return construct(engine, { context: packContext(files), arguments: ours, stages: "any", reference }, progress);
 }
 
-/** The build arguments of a recipe with these files: engines warn of others. */
+/** The build arguments that these files declare: engines warn about others. */
 function taken(files: readonly ContextFile[]): string[] {
   const text = files.find(({ path }) => path === "Containerfile")?.content.toString() ?? "";
-  return [...text.matchAll(/^ARG (\w+)/gm)].map(([, name]) => name as string);
+  return [...text.matchAll(/^ARG (\w+)/gm)].map(([, name = ""]) => name);
 }
 
-/** The recipes with these names, after those that they need. */
+/** The recipes with these names and those that they need, in the order to build them. */
 function inOrder(names: readonly string[]): Recipe[] {
   const wanted = names.map((name) => {
     const recipe = RECIPES.find((candidate) => candidate.name === name);

@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import type { DropIn } from "./dropins.js";
 import { isWrapped, optionsIn, wrapEntrypoint } from "./entrypoint.js";
 import { ImagesError } from "./failure.js";
@@ -9,7 +9,7 @@ import { type Inspection, inspect } from "./inspection.js";
 import { type ImageNode, isUsable, lackOf } from "./node.js";
 import { launcherFile } from "./shim.js";
 
-/** `portshim-images check`: what happens when an image runs. */
+/** `portshim-images check`: shows what happens when an image runs. */
 export const check: Command = {
   usage: "IMAGE [--json]",
   what: "show what IMAGE starts, as whom, and what its files ask for",
@@ -18,16 +18,16 @@ export const check: Command = {
   run,
 };
 
-/** The label by which toolbox knows its images. */
+/** The label of toolbox images. */
 const TOOLBOX_LABEL = "com.github.containers.toolbox";
 
-async function run({ engine, operands, options, say }: Call): Promise<void> {
-  const image = await lookUp(engine, operands[0] as string);
+async function run({ engine, operands: [reference = ""], options, say }: Invocation): Promise<void> {
+  const image = await lookUp(engine, reference);
   const found = await withFiles(engine, image, (files) => inspect(engine, image, files));
   say(options.json ? JSON.stringify(asJson(found), undefined, 2) : asText(found));
 }
 
-/** For programs: the names are stable across releases. */
+/** The names are stable across releases. */
 function asJson(found: Inspection): object {
   const { image, node, dropIns } = found;
   return {
@@ -94,7 +94,7 @@ function verdict(found: Inspection): string {
   return isUsable(node) ? sees : `${sees} ${without(node, options, image)}`;
 }
 
-/** What portshim does that finds no Node.js. */
+/** What portshim does without a usable Node.js. */
 function without(node: ImageNode | undefined, options: readonly string[], image: Image): string {
   const { lack } = lackOf(node);
   if (given("user", options, image)) return `But it has ${lack}, which --user needs: it exits with status 69.`;
@@ -103,7 +103,7 @@ function without(node: ImageNode | undefined, options: readonly string[], image:
   return `But it has ${lack}: if these ports need privileges when it starts, it cannot ask the host, and ${then}.`;
 }
 
-/** What an option of portshim is given: by flag, or else by variable. */
+/** The value of one of portshim's options: of the flag, else of the variable. */
 function given(name: "start" | "user", options: readonly string[], image: Image): string | undefined {
   const flag = `--${name}`;
   const at = options.findLastIndex((word) => word === flag || word.startsWith(`${flag}=`));
@@ -111,7 +111,7 @@ function given(name: "start" | "user", options: readonly string[], image: Image)
   return options[at] === flag ? options[at + 1] : options[at]?.slice(flag.length + 1);
 }
 
-/** What wrapping it would give. */
+/** Whether the image can be wrapped, and what to know about it. */
 function prospect(found: Inspection): string {
   const { image } = found;
   if (image.labels[TOOLBOX_LABEL] === "true") {

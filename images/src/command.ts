@@ -3,36 +3,36 @@ import type { Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import type { Progress } from "./progress.js";
 
-/** What the person gave to a command. */
-export interface Call {
+/** What a command is given. */
+export interface Invocation {
   readonly engine: Engine;
   readonly operands: readonly string[];
-  /** By the option's long name; several where it may be repeated. */
+  /** By the option's long name; an array if it can be repeated. */
   readonly options: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
-  /** Prints what was asked for. */
+  /** Prints to stdout. */
   say(text: string): void;
   readonly progress: Progress;
 }
 
-/** A command: `portshim-images NAME`. */
+/** `portshim-images NAME`. */
 export interface Command {
   /** What follows its name. */
   readonly usage: string;
-  /** What it does: a line of the help. */
+  /** One line for --help. */
   readonly what: string;
   readonly options: NonNullable<ParseArgsConfig["options"]>;
   /** How many operands it takes, at least and at most. */
   readonly operands: readonly [number, number];
   /** Throws ImagesError. */
-  run(call: Call): Promise<void>;
+  run(invocation: Invocation): Promise<void>;
 }
 
 /**
  * The value of an option that takes one.
  *
- * Throws ImagesError `bad-usage` where it is empty.
+ * Throws ImagesError `bad-usage` if it is empty.
  */
-export function value({ options }: Call, name: string): string | undefined {
+export function value({ options }: Invocation, name: string): string | undefined {
   const given = options[name];
   if (given === "") throw new ImagesError("bad-usage", `--${name} needs a value`);
   return typeof given === "string" ? given : undefined;

@@ -7,15 +7,15 @@ import type { Progress } from "./progress.js";
 import { type Reference, shownReference } from "./reference.js";
 
 /** What is to be built. */
-export interface Construction {
+interface Construction {
   /** A tar archive with a Containerfile at its top. */
   readonly context: Pack;
   readonly arguments: Readonly<Record<string, string>>;
-  /** How many stages the Containerfile may have. */
+  /** How many stages the Containerfile has. */
   readonly stages: "one" | "any";
-  /** What the result is called. */
+  /** The name of the result. */
   readonly reference: Reference;
-  /** Called with each step that the engine announces, counted from 1, before it is done; may throw. */
+  /** Called before each step, counted from 1; if it throws, the build fails with that. */
   readonly onStep?: (step: number, text: string) => void;
 }
 
@@ -28,14 +28,14 @@ interface Message {
 }
 
 /**
- * Builds an image and names it when it is whole. Returns its id.
+ * Builds an image, and names it once it is complete. Returns its id.
  *
  * Throws ImagesError.
  */
 export async function construct(engine: Engine, what: Construction, progress: Progress): Promise<string> {
   const name = shownReference(what.reference);
   const id = await run(engine, what, progress, `build ${name}`);
-  // Named only now: a build that ended early must not leave half an image under the name.
+  // Not by the build itself: one that ended early must not leave half an image under that name.
   await ask(engine, `name the new image ${name}`, () =>
     engine.docker.getImage(id).tag({ repo: what.reference.name, tag: what.reference.tag }),
   );
@@ -44,7 +44,7 @@ export async function construct(engine: Engine, what: Construction, progress: Pr
 
 /** `goal` completes "the engine was to …". */
 async function run(engine: Engine, what: Construction, progress: Progress, goal: string): Promise<string> {
-  // Aborted when we leave early, too: the engine stops building when nobody listens.
+  // Aborted if we leave early as well: the engine stops the build when its client disconnects.
   const leaving = new AbortController();
   let step = "the start";
   let id: string | undefined;
@@ -56,8 +56,8 @@ async function run(engine: Engine, what: Construction, progress: Progress, goal:
         buildargs: what.arguments,
         rm: true,
         forcerm: true,
-        // One layer for all steps, and no image for each. Where a stage has no step of its own, podman 4 would then
-        // remove the image that the stage is from: the person's.
+        // One layer for all steps, and no image for each. Not for several stages: if one has no step of its own, podman
+        // 4 then removes the image that it is from, which is the user's.
         ...(what.stages === "one" ? { layers: false } : {}),
         abortSignal: AbortSignal.any([engine.signal, leaving.signal]),
       } as Docker.ImageBuildOptions,
@@ -95,7 +95,7 @@ async function* lines(stream: NodeJS.ReadableStream): AsyncGenerator<string> {
   let rest = "";
   for await (const text of stream.setEncoding("utf8")) {
     const parts = `${rest}${text}`.split("\n");
-    rest = parts.pop() as string;
+    rest = parts.pop() ?? "";
     yield* parts;
   }
   yield rest;

@@ -45,7 +45,7 @@ export function folderFiles(folder: string, prefix = ""): ContextFile[] {
   return readdirSync(folder, { encoding: "buffer" }).flatMap((bytes): ContextFile[] => {
     const name = bytes.toString("utf8");
     const shown = printable(join(folder, name));
-    // An archive's names are UTF-8: others would reach the engine as something else.
+    // The archive's names are UTF-8: others would be changed.
     if (!Buffer.from(name).equals(bytes)) throw new ImagesError("bad-context", `the name of ${shown} is not UTF-8`);
     const path = join(folder, name);
     const status = statSync(path, { throwIfNoEntry: false });

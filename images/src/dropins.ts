@@ -2,29 +2,29 @@ import { posix } from "node:path";
 import { DIRECTORIES, LEGACY_FILE, resolveTexts } from "portshim/internal";
 import type { Files } from "./files.js";
 
-/** An assignment of the threshold in an image's file. */
-export interface Asked {
+/** An assignment of the threshold in one of the image's files. */
+interface Asked {
   readonly file: string;
   readonly line: number;
   /** As written; the image's text. */
   readonly text: string;
-  /** Undefined where the kernel would refuse it. */
+  /** Undefined if it is invalid. */
   readonly value: number | undefined;
 }
 
 /** A sysctl.d file that an image carries. */
 export interface DropIn {
   readonly file: string;
-  /** The stronger file of the same name, because of which this one does not count. */
+  /** The file of the same name, in a directory of higher priority, because of which this one is ignored. */
   readonly maskedBy: string | undefined;
-  /** What it asks for by itself; undefined: nothing about the threshold. */
+  /** Its assignment of the threshold; undefined: it has none. */
   readonly asks: Asked | undefined;
 }
 
-/** What an image's sysctl.d files ask for. */
+/** An image's sysctl.d files. */
 export interface DropIns {
   readonly files: readonly DropIn[];
-  /** What wins. */
+  /** The assignment that decides. */
   readonly declared: Asked | undefined;
 }
 
@@ -34,9 +34,9 @@ interface Text {
   readonly content: Buffer;
 }
 
-/** Reads an image's sysctl.d files, as portshim would in it. */
+/** Reads an image's sysctl.d files, as portshim does in a container of it. */
 export async function readDropIns(files: Files): Promise<DropIns> {
-  // Each takes podman a third of a second.
+  // At once, because podman needs a third of a second for each.
   const [legacy, ...folders] = await Promise.all([
     files.read(`/${LEGACY_FILE}`),
     ...DIRECTORIES.map((directory) => confs(files, directory)),
@@ -58,16 +58,18 @@ async function confs(files: Files, directory: string): Promise<Text[]> {
   const found: Text[] = [];
   for (const { name, content, target } of await files.folder(`/${directory}`)) {
     if (!name.endsWith(".conf") || name.startsWith(".")) continue;
-    // A link that leads nowhere, or to /dev/null, still masks what has its name elsewhere: like an empty file.
+    // A broken link, or one to /dev/null, masks files of its name in other directories, like an empty file.
     const linked = target === undefined ? undefined : await files.read(posix.resolve(`/${directory}`, target));
     found.push({ path: `${directory}/${name}`, content: content ?? linked ?? Buffer.alloc(0) });
   }
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** What these files ask for together. */
+/** The assignment that decides among these files. */
 function asked(texts: readonly Text[]): Asked | undefined {
-  const bytes = texts.map(({ path, content }) => [Buffer.from(path), content].map((each) => each.toString("latin1")));
-  const { declared, refused } = resolveTexts(new Map(bytes as [string, string][]));
-  return declared ?? refused.at(-1);
+  const latin1 = (bytes: Buffer) => bytes.toString("latin1");
+  const { declared, invalid } = resolveTexts(
+    new Map(texts.map(({ path, content }) => [latin1(Buffer.from(path)), latin1(content)])),
+  );
+  return declared ?? invalid.at(-1);
 }

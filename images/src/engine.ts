@@ -8,27 +8,27 @@ import { ImagesError } from "./failure.js";
 /** A container engine that answers. */
 export interface Engine {
   readonly docker: Docker;
-  /** Its command, for what a person is told to run. */
+  /** Its command, for messages. */
   readonly program: "podman" | "docker";
-  /** Aborted when the person wants to stop; its reason is the signal's name. */
+  /** Aborted by a signal that stops us; its reason is the signal's name. */
   readonly signal: AbortSignal;
 }
 
-/** Variables that may hold an engine's address: the first that is set counts. */
+/** Variables with an engine's address: the first one that is set is used. */
 const VARIABLES = ["DOCKER_HOST", "CONTAINER_HOST"] as const;
 
-/** Where an engine's socket may be where no address is given: the first that answers counts. */
+/** An engine's sockets, if no address is given: the first one that answers is used. */
 const SOCKETS: readonly ((env: NodeJS.ProcessEnv) => string | undefined)[] = [
   (env) => (env.XDG_RUNTIME_DIR ? `${env.XDG_RUNTIME_DIR}/podman/podman.sock` : undefined),
   () => "/run/podman/podman.sock",
   () => "/var/run/docker.sock",
 ];
 
-/** An engine that has not said who it is in this many milliseconds is none; its socket may have to start it. */
+/** Milliseconds for an engine to answer; its socket may have to start it. */
 const LONGEST_SILENCE = 5_000;
 
 /**
- * Finds the engine: at `host`, else where a variable says, else where one usually is.
+ * Finds the engine: at `host`, else at the address in a variable, else at its usual socket.
  *
  * Throws ImagesError `bad-usage` or `no-engine`.
  */
@@ -42,7 +42,7 @@ export async function connect(host: string | undefined, env: NodeJS.ProcessEnv, 
         return path === undefined ? [] : [`unix://${path}`];
       });
   const connections = addresses.map((address) => connection(address, host === undefined ? variable : "--host"));
-  // It takes longer to load than all else here: not for somebody who mistyped.
+  // It takes longer to load than everything else: do not load it for a mistyped command.
   const { default: Dockerode } = await import("dockerode");
   const problems: string[] = [];
   for (const [index, address] of addresses.entries()) {
@@ -59,7 +59,7 @@ export async function connect(host: string | undefined, env: NodeJS.ProcessEnv, 
   throw new ImagesError("no-engine", problems.join("; "), startPodman());
 }
 
-/** A ping, because podman starts programs to tell its version; dockerode's own leaves the header out. */
+/** By a ping, as podman starts programs to report its version; dockerode's own ping() drops the headers. */
 function identify(docker: Docker, signal: AbortSignal): Promise<Engine["program"]> {
   const request = { path: "/_ping", method: "GET", isStream: true, abortSignal: signal, statusCodes: { 200: true } };
   return new Promise((resolve, reject) => {
@@ -99,12 +99,12 @@ export async function ask<T>(engine: Engine, what: string, request: () => Promis
   }
 }
 
-/** Throws ImagesError `interrupted` where the person wants to stop. */
+/** Throws ImagesError `interrupted` if a signal has stopped us. */
 export function throwIfInterrupted(signal: AbortSignal): void {
   if (signal.aborted) throw new ImagesError("interrupted", String(signal.reason));
 }
 
-/** The failure of an engine that answers no more. */
+/** The failure of an engine that no longer answers. */
 export function gone(engine: Engine, what: string, error?: unknown): ImagesError {
   const why = error === undefined ? "" : ` (${reason(error)})`;
   return new ImagesError(
@@ -114,18 +114,18 @@ export function gone(engine: Engine, what: string, error?: unknown): ImagesError
   );
 }
 
-/** In a toolbox there is no systemd to ask. */
+/** A toolbox has no systemd. */
 function startPodman(): string {
   const where = existsSync("/run/.containerenv") ? ", on the host" : "";
   return `Start podman's${where}: systemctl --user start podman.socket`;
 }
 
-/** Whether the engine refused, rather than that it was not there. */
+/** Whether the engine answered with an error, rather than not at all. */
 export function answered(error: unknown): boolean {
   return typeof (error as { statusCode?: unknown }).statusCode === "number";
 }
 
-/** What the engine, or the system, said: the middle of a sentence. */
+/** The engine's or the system's message, as the middle of a sentence. */
 export function reason(error: unknown): string {
   const { json, errno, message } = error as { json?: unknown; errno?: number; message?: string };
   const said = (json as { message?: unknown } | null | undefined)?.message;

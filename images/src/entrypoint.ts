@@ -6,33 +6,33 @@ import type { Inspection } from "./inspection.js";
 import { isUsable, lackOf } from "./node.js";
 import { LAUNCHER } from "./shim.js";
 
-/** What the person wants of portshim in the image. */
-export interface Wishes {
+/** The options for portshim in the image. */
+interface Wishes {
   readonly start: number | undefined;
   readonly user: string | undefined;
 }
 
-/** The options that portshim has in the image's entrypoint or command; undefined if neither starts it. */
+/** portshim's options in the image's entrypoint or command; undefined if neither starts it. */
 export function optionsIn({ entrypoint, command }: Image): readonly string[] | undefined {
   const words = [...entrypoint, ...command];
-  // Another init can come first, with a -- of its own.
+  // Another init can precede it, with a -- of its own.
   const at = words.findIndex((word) => posix.basename(word) === "portshim");
   const end = at < 0 ? -1 : words.indexOf("--", at);
   if (end >= 0) return words.slice(at + 1, end);
-  const isShell = words[1] === "-c" && /(^|\/)(ba|da|a)?sh$/.test(words[0] as string);
+  const isShell = words[1] === "-c" && /(^|\/)(ba|da|a)?sh$/.test(words[0] ?? "");
   const [, options] = (isShell && /(?:^|[\s;&|(/])portshim\s((?:[^;&|]*?\s)?)--\s/.exec(words[2] ?? "")) || [];
   return options?.split(/\s+/).filter(Boolean);
 }
 
-/** Whether portshim is in the image's entrypoint or command already. */
+/** Whether the image's entrypoint or command starts portshim already. */
 export function isWrapped(image: Image): boolean {
   return optionsIn(image) !== undefined;
 }
 
 /**
- * The entrypoint that has portshim before what it was, and what a person should know of it.
+ * The image's entrypoint with portshim before it, and notes for the person.
  *
- * Throws ImagesError `not-wrapped` if there is none that would work.
+ * Throws ImagesError `not-wrapped` if portshim would not work.
  */
 export function wrapEntrypoint(
   { image, node }: Inspection,

@@ -22,7 +22,7 @@ export class ImagesError extends Error {
   /** The one thing to do next, for a person; may be empty. */
   readonly remedy: string;
 
-  /** `detail` completes the sentence of `code`; what the engine or an image said goes through printable() first. */
+  /** `detail` completes the sentence of `code`; what the engine or an image said must have gone through printable(). */
   constructor(code: FailureCode, detail: string, remedy = "") {
     super(SENTENCES[code](detail));
     this.code = code;

@@ -7,45 +7,45 @@ import { answered, ask, type Engine, throwIfInterrupted } from "./engine.js";
 import type { Image } from "./image.js";
 
 /** A file of an image. */
-export interface Found {
-  /** Where it is, all links followed. */
+interface Found {
+  /** Its path, with all links followed. */
   readonly path: string;
-  /** A file, and somebody may execute it. */
+  /** It is a file, and somebody can execute it. */
   readonly isExecutable: boolean;
 }
 
-/** What a folder of an image holds, by name. */
-export interface FolderEntry {
+/** An entry of one of the image's folders. */
+interface FolderEntry {
   readonly name: string;
-  /** Of a file; undefined for what is none, or is longer than anything that is read here. */
+  /** A file's content; undefined if it is not a file, or too long. */
   readonly content: Buffer | undefined;
-  /** Of a symbolic link. */
+  /** A symbolic link's target. */
   readonly target: string | undefined;
 }
 
-/** An image's files, read without running anything of it. */
+/** An image's files, read without running the image. */
 export interface Files {
-  /** Undefined where there is no such file. */
+  /** Undefined if there is no such file. */
   find(path: string): Promise<Found | undefined>;
-  /** A file's content; undefined where there is none, or it is longer than anything that is read here. */
+  /** Undefined if there is no such file, or it is too long. */
   read(path: string): Promise<Buffer | undefined>;
-  /** Empty where there is no such folder. */
+  /** Empty if there is no such folder. */
   folder(path: string): Promise<FolderEntry[]>;
 }
 
-/** Configuration files are short; what is longer is somebody's mischief, or nothing for us. */
+/** Most bytes that are read: configuration files are short, and an image is not trusted. */
 const LONGEST_FILE = 4 * 1024 * 1024;
 
-// How Go's io/fs, and so the engines, number the kinds of files.
+// The bits of Go's io/fs.FileMode, which the engines use.
 const LINK = 2 ** 27;
-/** Folders, devices, pipes, sockets and what is unknown. */
+/** Folders, devices, pipes, sockets and unknown ones. */
 const NO_FILE = 2 ** 31 + 2 ** 26 + 2 ** 25 + 2 ** 24 + 2 ** 21 + 2 ** 19;
 
-/** Gives `use` the image's files: those of a container that is never started, and gone when this resolves. */
+/** Calls `use` with the image's files: those of a container that is never started, and removed afterwards. */
 export async function withFiles<T>(engine: Engine, image: Image, use: (files: Files) => Promise<T>): Promise<T> {
   const what = `look into ${printable(image.reference)}`;
   const container = await ask(engine, what, () =>
-    // A container needs a command, and an image need not have one.
+    // A container needs a command, and the image may have none.
     engine.docker.createContainer({ Image: image.id, Entrypoint: ["/never-started"], Cmd: [], NetworkDisabled: true }),
   );
   try {
@@ -55,7 +55,7 @@ export async function withFiles<T>(engine: Engine, image: Image, use: (files: Fi
   }
 }
 
-/** Removes a container, running or not; that it cannot be is no reason to fail. */
+/** Removes a container, running or not; ignores failures. */
 export async function discard(container: Container): Promise<void> {
   await container.remove({ force: true, v: true }).catch(() => {});
 }
@@ -63,7 +63,7 @@ export async function discard(container: Container): Promise<void> {
 function filesOf(container: Container, signal: AbortSignal): Files {
   async function find(path: string): Promise<Found | undefined> {
     const status = await stat(path);
-    // Engines have followed all links in linkTarget; docker shows the link itself for the path.
+    // linkTarget has all links followed; for the path itself docker shows the link.
     const followed = status && isKind(status.mode, LINK) ? await stat(status.linkTarget) : status;
     if (followed === undefined || isKind(followed.mode, LINK)) return undefined;
     const isExecutable = !isKind(followed.mode, NO_FILE) && (followed.mode & 0o111) !== 0;
@@ -71,7 +71,7 @@ function filesOf(container: Container, signal: AbortSignal): Files {
   }
 
   async function stat(path: string): Promise<{ mode: number; linkTarget: string } | undefined> {
-    // An image decides how many files are looked for.
+    // The image decides how many files are looked for: it can take long.
     throwIfInterrupted(signal);
     const response = (await orMissing(container.infoArchive({ path }))) as IncomingMessage | undefined;
     response?.resume();
@@ -79,11 +79,11 @@ function filesOf(container: Container, signal: AbortSignal): Files {
     return header === undefined ? undefined : JSON.parse(Buffer.from(String(header), "base64").toString());
   }
 
-  /** What lies at a path, and below it: names start with the path's last part. */
+  /** What is at a path and below it; names start with the path's last part. */
   async function entries(path: string): Promise<FolderEntry[]> {
     const found = await archived(path);
     if (found[0]?.target === undefined) return found;
-    // docker archives a link itself where podman follows it.
+    // docker archives the link, podman what it leads to.
     const linked = await find(path);
     return linked ? archived(linked.path) : [];
   }

@@ -3,9 +3,9 @@ import { answered, ask, type Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import type { Platform } from "./shim.js";
 
-/** What an image's configuration says, as far as it matters here. All of it is somebody else's text. */
+/** An image's configuration, as far as it matters here. None of it is trusted. */
 export interface Image extends Platform {
-  /** As the person named it. */
+  /** The name or id that the user gave. */
   readonly reference: string;
   /** Hexadecimal. */
   readonly id: string;
@@ -14,18 +14,18 @@ export interface Image extends Platform {
   /** Empty: root. */
   readonly user: string;
   readonly environment: ReadonlyMap<string, string>;
-  /** As the image lists them: `80/tcp`. */
+  /** In the image's notation: `80/tcp`. */
   readonly ports: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** What ONBUILD has in store for images built on it; podman 4 does not tell. */
+  /** Its ONBUILD instructions; podman 4 does not report them. */
   readonly triggers: readonly string[];
 }
 
-/** The PATH that engines give to a container whose image has none. */
+/** The engines' PATH for containers whose image has none. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**
- * Looks an image up that the engine has.
+ * Looks up one of the engine's images.
  *
  * Throws ImagesError, `no-image` among others.
  */
@@ -63,12 +63,12 @@ function assignment(text: string): [string, string] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The folders in which the image's programs are looked for. */
+/** The folders of the image's PATH. */
 export function searchPath(image: Image): string[] {
   return (image.environment.get("PATH") ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
 }
 
 /** Whether the image's user is root, by name or by number. */
 export function isRoot(user: string): boolean {
-  return ["", "0", "root"].includes(user.split(":")[0] as string);
+  return /^(0|root)?(:|$)/.test(user);
 }

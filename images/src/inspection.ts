@@ -4,14 +4,13 @@ import type { Files } from "./files.js";
 import type { Image } from "./image.js";
 import { findNode, type ImageNode } from "./node.js";
 
-/** What is known of an image: its configuration, and what matters of its files. */
+/** An image's configuration, and what matters in its files. */
 export interface Inspection {
   readonly image: Image;
   readonly node: ImageNode | undefined;
   readonly dropIns: DropIns;
 }
 
-/** Looks at what matters of an image. */
 export async function inspect(engine: Engine, image: Image, files: Files): Promise<Inspection> {
   const [node, dropIns] = await Promise.all([findNode(engine, image, files), readDropIns(files)]);
   return { image, node, dropIns };

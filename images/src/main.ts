@@ -9,7 +9,7 @@ import { ImagesError } from "./failure.js";
 import { progressOn } from "./progress.js";
 import { wrap } from "./wrap.js";
 
-/** Every command, by its name; each lies in a file of that name. */
+/** The commands, each in the file of its name. */
 const COMMANDS: Readonly<Record<string, Command>> = { wrap, build, check };
 
 const HELP = `Usage: portshim-images COMMAND [options]
@@ -34,9 +34,9 @@ const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
 
 async function main(argv: readonly string[]): Promise<number> {
   const stopping = new AbortController();
-  // A second signal ends us at once, the first one tidies up.
+  // The first signal cleans up; a second one ends us at once.
   for (const name of SIGNALS) process.once(name, () => stopping.abort(name));
-  // Whoever read our output may have stopped doing so.
+  // The reader of our output may have gone.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   try {
     await run(argv, stopping.signal);
@@ -73,7 +73,7 @@ function parse({ options }: Command, args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: { ...options, host: { type: "string" } }, allowPositionals: true });
   } catch (error) {
-    // "Unknown option '--x'. To specify a positional argument…": the first sentence says it.
+    // "Unknown option '--x'. To specify a positional argument…": the first sentence is enough.
     const [sentence = ""] = (error as Error).message.split(/\. |\n/);
     throw new ImagesError("bad-usage", `${printable(sentence)}; see portshim-images --help`);
   }

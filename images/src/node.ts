@@ -7,13 +7,13 @@ import { type Image, searchPath } from "./image.js";
 /** The Node.js of an image. */
 export interface ImageNode {
   readonly path: string;
-  /** The launcher finds it: it is on the image's PATH. */
+  /** It is on the image's PATH, where the launcher looks for it. */
   readonly isOnPath: boolean;
-  /** As `v24.21.0`; undefined where it would not say. */
+  /** `v24.21.0`, for example; undefined if it does not run. */
   readonly version: string | undefined;
 }
 
-/** Looks for the image's Node.js, and has it say its version. */
+/** Looks for the image's Node.js, and runs it for its version. */
 export async function findNode(engine: Engine, image: Image, files: Files): Promise<ImageNode | undefined> {
   for (const { path, isOnPath } of places(image)) {
     if ((await files.find(path))?.isExecutable) return { path, isOnPath, version: await version(engine, image, path) };
@@ -23,7 +23,7 @@ export async function findNode(engine: Engine, image: Image, files: Files): Prom
 
 function places(image: Image): { path: string; isOnPath: boolean }[] {
   const onPath = ["node", "nodejs"].flatMap((name) => searchPath(image).map((folder) => posix.join(folder, name)));
-  // Distroless images have theirs off the PATH, and name it in the entrypoint.
+  // Distroless images have it outside of PATH, and name it in the entrypoint.
   const named = [...image.entrypoint, ...image.command].filter((word) => /^\/(.*\/)?node(js)?$/.test(word));
   return [
     ...onPath.map((path) => ({ path, isOnPath: true })),
@@ -31,14 +31,14 @@ function places(image: Image): { path: string; isOnPath: boolean }[] {
   ];
 }
 
-/** Asks the program itself, in a container that can do nothing: only that tells whether it runs there. */
+/** Runs it, in a container without any privilege: only that shows whether it works. */
 async function version(engine: Engine, image: Image, path: string): Promise<string | undefined> {
   return ask(engine, `run ${printable(path)} --version in ${printable(image.reference)}`, async () => {
     const container = await engine.docker.createContainer({
       Image: image.id,
       Entrypoint: [path],
       Cmd: ["--version"],
-      // Node would do what this says before it prints anything.
+      // The image's own could run code in it.
       Env: ["NODE_OPTIONS="],
       HostConfig: {
         NetworkMode: "none",
@@ -51,13 +51,13 @@ async function version(engine: Engine, image: Image, path: string): Promise<stri
       const output = await container.attach({ stream: true, stdout: true, stderr: true });
       let said = "";
       output.on("data", (part: Buffer) => {
-        // It may be another program, and print without end.
+        // It could be another program, which prints without end.
         if (said.length < LONGEST_ANSWER) said += part.toString("latin1");
       });
       const ended = new Promise((resolve) => output.once("close", resolve).once("end", resolve));
       await container.start();
       await container.wait({ abortSignal: AbortSignal.any([engine.signal, AbortSignal.timeout(LONGEST_WAIT)]) });
-      // What it printed may come later than its end is told, and the stream's own end may never come.
+      // Its output can arrive after its exit, and the stream may never end.
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, LONGEST_DELAY).unref())]);
       return said.match(/v\d+\.\d+\.\d+/)?.[0];
     } catch (error) {
@@ -71,16 +71,16 @@ async function version(engine: Engine, image: Image, path: string): Promise<stri
 
 const LONGEST_ANSWER = 1000;
 
-/** A version takes milliseconds, the container around it perhaps a second. */
+/** Milliseconds for the container to run; the version itself takes a few. */
 const LONGEST_WAIT = 20_000;
 
-/** Milliseconds, on a machine that is busy. */
+/** Milliseconds for its output to arrive, on a busy machine. */
 const LONGEST_DELAY = 5000;
 
 /** The oldest major version that portshim runs on. */
 const OLDEST = 20;
 
-/** Whether portshim in the image can use it. */
+/** Whether portshim can use it. */
 export function isUsable(node: ImageNode | undefined): boolean {
   return node?.isOnPath === true && isRecent(node);
 }
@@ -89,7 +89,7 @@ function isRecent({ version }: ImageNode): boolean {
   return Number(version?.match(/^v(\d+)\./)?.[1]) >= OLDEST;
 }
 
-/** Why portshim cannot use it, the middle of a sentence, and what mends that, the same. */
+/** Why portshim cannot use it, and how to change that: middles of sentences. */
 export function lackOf(node: ImageNode | undefined): { lack: string; remedy: string } {
   const remedy = `install Node.js ${OLDEST} or later`;
   if (node === undefined) return { lack: "no Node.js", remedy };

@@ -1,23 +1,23 @@
 import type { WriteStream } from "node:tty";
 
-/** Where a build's progress is told. */
+/** Shows a build's progress. */
 export interface Progress {
   /** A step begins. */
   step(text: string): void;
-  /** Something that a step printed. */
+  /** A line that a step printed. */
   line(text: string): void;
-  /** No more will come. */
+  /** The build has ended. */
   end(): void;
 }
 
-/** A terminal narrower than this shows nothing worth reading. */
+/** Columns that are used even of a narrower terminal. */
 const NARROWEST = 20;
 
 const ERASE_LINE = "\r\x1b[K";
 
 /**
- * Tells progress on a stream: to a terminal one line per step, below which what the step prints passes by on a line of
- * its own; else every line as it is.
+ * Shows progress on a stream: on a terminal one line per step, and below it only the latest line that the step printed;
+ * else every line.
  */
 export function progressOn(stream: NodeJS.WritableStream & Partial<WriteStream>): Progress {
   if (!stream.isTTY) {
@@ -27,7 +27,7 @@ export function progressOn(stream: NodeJS.WritableStream & Partial<WriteStream>)
   return {
     step: (text) => stream.write(`${ERASE_LINE}${text}\n`),
     line: (text) => {
-      // A line that wraps could not be erased.
+      // A line that wraps cannot be erased.
       const room = Math.max((stream.columns || 80) - 4, NARROWEST);
       stream.write(`${ERASE_LINE}  ${[...text].slice(0, room).join("")}`);
     },

@@ -6,9 +6,9 @@ import { HELPER, helperFiles, LAUNCHER, launcherFile, type Platform } from "./sh
 export interface Recipe {
   readonly name: string;
   readonly what: string;
-  /** What the image is called. */
+  /** The image's name. */
   readonly reference: { readonly name: string; readonly tag: string };
-  /** Recipes whose images it is built from. */
+  /** The recipes whose images it is built from. */
   readonly needs: readonly string[];
   /**
    * The build context for a platform: a Containerfile and what it copies.
@@ -16,13 +16,13 @@ export interface Recipe {
    * Throws ImagesError `no-launcher`.
    */
   files(platform: Platform): ContextFile[];
-  /** What a person does with the image. */
+  /** How to use the image; empty: as any server's. */
   readonly next: string;
 }
 
 const FOLDER = join(__dirname, "..", "recipes");
 
-/** Every recipe; each has a folder of its name in recipes/. */
+/** The recipes; most of each is in recipes/NAME. */
 export const RECIPES: readonly Recipe[] = [
   {
     name: "layer",

@@ -4,19 +4,19 @@ import { printable } from "portshim/internal";
 import type { ContextFile } from "./context.js";
 import { ImagesError } from "./failure.js";
 
-/** Where portshim's launcher lies in an image. */
+/** The launcher's path in an image. */
 export const LAUNCHER = "/usr/local/bin/portshim";
 
-/** Where its helper lies; the launcher looks for it there. */
+/** The helper's folder in an image; the launcher looks for it there. */
 export const HELPER = "/usr/local/lib/portshim";
 
-/** What an image or an engine is for, in the engine's words. */
+/** The platform of an image or an engine, in the engine's words. */
 export interface Platform {
   readonly system: string;
   readonly architecture: string;
 }
 
-/** The platforms that there is a launcher for, and what its file is named after: what `uname -m` prints there. */
+/** The launcher's platforms, and what `uname -m` prints there, which its files are named after. */
 const MACHINES = new Map([
   ["linux/amd64", "x86_64"],
   ["linux/arm64", "aarch64"],
@@ -38,7 +38,7 @@ export function launcherFile({ system, architecture }: Platform, path: string): 
   }
   const launchers = join(root, "launcher");
   const launcher = join(launchers, `portshim-${machine}`);
-  // npm's package has them all.
+  // The npm package has all of them, a checkout only those that were built.
   if (!existsSync(launcher)) {
     const build = `${join(launchers, "build.sh")} ${machine}`;
     throw new ImagesError("no-launcher", `for ${platform} in this checkout yet`, `Build it: ${build}`);
@@ -46,19 +46,19 @@ export function launcherFile({ system, architecture }: Platform, path: string): 
   return { path, content: readFileSync(launcher), executable: true };
 }
 
-/** The room that only programs enter, by import. */
+/** Only programs that import portshim need it. */
 const LIBRARY = "library/";
 
-/** The compiled helper and its licence, below the folder `path` of a build context. */
+/** The compiled helper and its licence, for the folder `path` of a build context. */
 export function helperFiles(path: string): ContextFile[] {
   const folder = join(root, "lib");
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
     (name) => name.endsWith(".js") && !name.startsWith(LIBRARY),
   );
-  const sources = [join(root, "LICENSE"), ...names.map((name) => join(folder, name))];
-  return ["LICENSE", ...names].map((name, index) => ({
+  const file = (name: string, from: string): ContextFile => ({
     path: `${path}/${name}`,
-    content: readFileSync(sources[index] as string),
+    content: readFileSync(join(from, name)),
     executable: false,
-  }));
+  });
+  return [file("LICENSE", root), ...names.map((name) => file(name, folder))];
 }

@@ -1,5 +1,5 @@
 import { printable } from "portshim/internal";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { value } from "./command.js";
 import { construct } from "./construction.js";
 import { packContext } from "./context.js";
@@ -25,14 +25,19 @@ export const wrap: Command = {
   run,
 };
 
-async function run(call: Call): Promise<void> {
-  const { engine, progress, say } = call;
-  const start = port(value(call, "start"));
-  const user = account(value(call, "user"));
-  const tag = value(call, "tag");
+async function run(invocation: Invocation): Promise<void> {
+  const {
+    engine,
+    operands: [named = ""],
+    progress,
+    say,
+  } = invocation;
+  const start = port(value(invocation, "start"));
+  const user = account(value(invocation, "user"));
+  const tag = value(invocation, "tag");
   const wanted = tag === undefined ? undefined : parseReference(tag, engine);
 
-  const image = await lookUp(engine, call.operands[0] as string);
+  const image = await lookUp(engine, named);
   const shown = printable(image.reference);
   if (isWrapped(image)) {
     say(`${shown} starts portshim already: nothing to do.\n    ${words(image)}`);
@@ -64,7 +69,7 @@ async function run(call: Call): Promise<void> {
       stages: "one",
       reference,
       onStep: (step, instruction) => {
-        // What an image has in store for those built on it would run here; podman 4 does not tell beforehand.
+        // ONBUILD instructions would run first; podman 4 does not report them beforehand.
         if (step === 2 && !instruction.startsWith("COPY portshim ")) throw isABase(shown);
       },
     },
@@ -77,7 +82,7 @@ async function run(call: Call): Promise<void> {
   say(`Try it:\n    ${trial(engine, image, reference, first)}`);
 }
 
-/** The image's words are somebody else's: as JSON they are data to the engine, whatever they hold. */
+/** The image's words are not trusted: as JSON they are data to the engine, whatever they contain. */
 function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string {
   return [
     `FROM ${image.id}`,
@@ -85,7 +90,7 @@ function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean
     `COPY lib/ ${HELPER}/`,
     ...(startsAsRoot ? ["USER 0"] : []),
     `ENTRYPOINT ${JSON.stringify(entrypoint)}`,
-    // A new entrypoint resets it.
+    // A new entrypoint resets the command.
     `CMD ${JSON.stringify(image.command)}`,
     "",
   ].join("\n");
@@ -119,7 +124,7 @@ function account(text: string | undefined): string | undefined {
 }
 
 async function requireAccount(files: Files, user: string, shown: string): Promise<void> {
-  const name = user.split(":")[0] as string;
+  const [name = ""] = user.split(":");
   if (/^\d+$/.test(name)) return;
   const accounts = (await files.read("/etc/passwd"))?.toString("utf8") ?? "";
   if (accounts.split("\n").some((line) => line.startsWith(`${name}:`))) return;

@@ -28,7 +28,7 @@ bool is_satisfied(int wanted);
 enum { UNAVAILABLE = 69, SOFTWARE = 70, NOPERM = 77, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 enum { CAP_NET_BIND_SERVICE = 10, SECBIT_NOROOT = 1, CAPABILITY_VERSION_3 = 0x20080522 }; /* linux/capability.h */
 
-/* What we are asked for, as far as we need to know; the helper knows all of it. */
+/* The options that matter here; the helper reads all of them. */
 struct request {
 	char **words, **command; /* our arguments without our name; what follows --, or NULL */
 	struct timespec started; /* CLOCK_REALTIME_COARSE, by which files are dated */
@@ -44,13 +44,13 @@ struct reply {
 	char home[4096];
 };
 
-/* The server's mask and its action for SIGCHLD, and what arrives while we wait. */
+/* The server's mask and action for SIGCHLD, and the signals that arrive while we wait. */
 struct signals {
 	sigset_t mask, waited;
 	struct sigaction child;
 	pid_t helper;
-	int stop;        /* the first that is to stop us, or 0 */
-	bool has_others; /* a child that we were started with has ended */
+	int stop;        /* the first one that stops us, or 0 */
+	bool has_others; /* a child that we inherited has ended */
 };
 
 /* At once, that lines of several processes do not mix. printf(3) would be a third of this program. */
@@ -95,7 +95,7 @@ static int variable(const char *name, int unset, int least, int most, bool *is_p
 	return number;
 }
 
-/* Reads --FLAG=NUMBER or --FLAG NUMBER, and moves *WORDS on to the number; false: it is something else. */
+/* Reads --FLAG=NUMBER or --FLAG NUMBER, and advances *WORDS to the number; false: it is something else. */
 static bool is_number(const char *flag, char ***words, int *number, int least, int most)
 {
 	size_t length = strlen(flag);
@@ -128,7 +128,7 @@ static struct request read_request(int count, char **words)
 			         strcmp(*words, "-h") == 0 || strcmp(*words, "--version") == 0;
 		}
 	}
-	/* If there is no command that can be started, the helper says what is wrong. */
+	/* If there is no valid command, the helper says what is wrong. */
 	if (!is_command && *words != NULL && words[1] != NULL && words[1][0] != '\0' && words[1][0] != '-')
 		request.command = words + 1;
 	request.can_prompt = !is_dry && (request.command != NULL || is_persist);
@@ -137,7 +137,7 @@ static struct request read_request(int count, char **words)
 	return request;
 }
 
-/* Away from the descriptors that the server knows by their number. */
+/* Away from the numbers by which the server knows its descriptors. */
 static int moved(int descriptor)
 {
 	int other = fcntl(descriptor, F_DUPFD_CLOEXEC, 10);
@@ -168,7 +168,7 @@ static int open_lock(void)
 	return -1;
 }
 
-/* The file has a byte since the first refusal; the last one counts for whoever had started by then. */
+/* The file is empty until the first refusal; the latest one holds for all that had started by then. */
 static bool was_refused(int lock, struct timespec started)
 {
 	struct stat status;
@@ -176,14 +176,14 @@ static bool was_refused(int lock, struct timespec started)
 	return status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >= started.tv_sec * 1000000000LL + started.tv_nsec;
 }
 
-/* From here on a stop waits; one that was ignored or blocked at the start is the server's. */
+/* From here on a stop is held back; those that were ignored or blocked at the start are the server's. */
 static struct signals hold_signals(void)
 {
 	static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGWINCH};
 	struct signals signals = {.helper = -1};
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &signals.mask, 8L); /* musl's own hides 34, glibc's SIGRTMIN */
 	sigpending(&signals.waited);
-	signals.has_others = sigismember(&signals.waited, SIGCHLD); /* a new action drops it */
+	signals.has_others = sigismember(&signals.waited, SIGCHLD); /* setting the action discards it */
 	sigemptyset(&signals.waited);
 	sigaddset(&signals.waited, SIGCHLD);
 	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
@@ -195,7 +195,7 @@ static struct signals hold_signals(void)
 	return signals;
 }
 
-/* Ends as a stop would have ended us, if there was one; the kernel spares process 1. */
+/* Ends us as the stop would have, if there was one; process 1 does not die of a signal. */
 static void give_signals_back(const struct signals *signals)
 {
 	sigaction(SIGCHLD, &signals->child, NULL);
@@ -206,12 +206,12 @@ static void give_signals_back(const struct signals *signals)
 	if (signals->stop != 0) exit(128 + signals->stop);
 }
 
-/* Waits for a signal, and notes what it means. */
+/* Waits for a signal, and records what it means. */
 static bool wait_for_signal(struct signals *signals, const struct timespec *patience)
 {
 	siginfo_t info;
 	int signal = sigtimedwait(&signals->waited, &info, patience);
-	/* It stops httpd's images. A terminal's comes from the kernel, or from a relay, which process 1 does not have. */
+	/* The stop signal of httpd's images. A terminal's is from the kernel or a relay, which process 1 does not have. */
 	bool is_resize = signal == SIGWINCH && (info.si_code != SI_USER ||
 	                 (getpid() != 1 && close(open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)) == 0));
 	signals->has_others |= signal == SIGCHLD && info.si_pid != signals->helper && signals->child.sa_handler != SIG_IGN;
@@ -219,15 +219,15 @@ static bool wait_for_signal(struct signals *signals, const struct timespec *pati
 	return signal > 0;
 }
 
-/* Whether the command will hold the port's capability. One of a file, such as Node's or ours, ends with exec. */
+/* Whether the command will hold the port's capability: a file capability of Node or the launcher ends with exec. */
 static bool holds_capability(void)
 {
-	int bits = geteuid() == 0 ? prctl(PR_GET_SECUREBITS) : SECBIT_NOROOT; /* gVisor has none: EINVAL */
+	int bits = geteuid() == 0 ? prctl(PR_GET_SECUREBITS) : SECBIT_NOROOT; /* EINVAL in gVisor */
 	if (bits < 0 || (bits & SECBIT_NOROOT) == 0) return prctl(PR_CAPBSET_READ, CAP_NET_BIND_SERVICE) == 1;
 	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE, 0L, 0L) == 1;
 }
 
-/* In the child. main.js lies beside us, in an image or in npm's package; it replies on descriptor 3. */
+/* In the child. main.js is near the launcher, in an image or in the npm package; it replies on descriptor 3. */
 static _Noreturn void become_helper(const struct request *request, int reply)
 {
 	char path[4096], **kept = environ;
@@ -241,7 +241,7 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	for (char **at = environ; *at != NULL; at++)
 		if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
 	*kept = NULL;
-	char *words[request->count + 4]; /* main.js knows its first by its place */
+	char *words[request->count + 4]; /* main.js expects the capability first */
 	memcpy(words, (char *[]){"node", path, holds_capability() ? "1" : "0"}, 3 * sizeof *words);
 	memcpy(words + 3, request->words, ((size_t)request->count + 1) * sizeof *words);
 	close(STDIN_FILENO);
@@ -266,7 +266,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	for (int i = 0; i < 2; i++) ends[i] = moved(ends[i]);
 	if (ends[1] < 0 || (signals->helper = fork()) < 0) return say("cannot start the helper", BECAUSE), UNAVAILABLE;
 	if (signals->helper == 0) {
-		/* The helper ends when we do; a Node with capabilities of its own loses this, and sees the socket close. */
+		/* The helper ends when we do; exec of a Node with file capabilities resets this: it sees the socket close. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		sigemptyset(&signals->mask);
 		sigprocmask(SIG_SETMASK, &signals->mask, NULL);
@@ -277,7 +277,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 		bool is_late = !wait_for_signal(signals, signals->stop != 0 ? &(struct timespec){.tv_sec = 1} : NULL);
 		if (signals->stop != 0) kill(signals->helper, is_late ? SIGKILL : SIGTERM);
 	}
-	/* A stop that has arrived by now wins over any reply. */
+	/* A stop that has arrived by now overrides the reply. */
 	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
 	if (recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && (reply->flags & START) != 0) return -1;
 	if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
@@ -290,7 +290,7 @@ static void ask_helper(const struct request *request, struct reply *reply)
 {
 	int status = -1, lock = request->can_prompt ? open_lock() : -1, waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
 	struct signals signals = hold_signals();
-	/* No longer than another's prompt can stay open: one that was stopped must not hold up everybody. */
+	/* No longer than another's prompt can stay open: a process that was stopped must not block the others. */
 	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
 	bool is_done = request->is_plain && is_satisfied(request->start);

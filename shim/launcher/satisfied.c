@@ -14,11 +14,11 @@
 #define NAME "ip_unprivileged_port_start"
 enum { WEB = 80, LARGEST_PORT = 65535, RESOLVE_IN_ROOT = 0x10 }; /* the last is linux/openat2.h's */
 
-/* What the drop-ins are read for. */
+/* What the drop-ins are compared with, and what was found. */
 struct question {
-	int live;      /* the threshold in force: ports below it need a privilege (ip-sysctl.rst) */
+	int live;      /* the current threshold: ports below it need a privilege (ip-sysctl.rst) */
 	int host;      /* the host's root, or -1: the files are our own */
-	bool is_named; /* a drop-in that nothing masks asks for the live value by the key's own name */
+	bool is_named; /* a drop-in that nothing masks sets the live value by the key's own name */
 };
 
 /* Returns the number, 0 to MOST, or -1 if the text is anything but that: "080", "+80", "", "80 # web". */
@@ -40,25 +40,25 @@ static char *trimmed(char *text)
 	return text;
 }
 
-/* Whether the key could be the threshold's, or a glob match it. */
+/* Whether the key could be the threshold's, or a glob that matches it. */
 static bool may_name(const char *key)
 {
 	if (strstr(key, NAME) != NULL) return true;
 	const char *tail = NULL;
 	for (const char *at = key; (at = strpbrk(at, "*?[]")) != NULL; at++) tail = at + 1;
 	if (tail == NULL) return false;
-	/* systemd's globs know braces and escapes; a slash at the end, or a dot that becomes one, is nothing. */
+	/* systemd's globs have braces and escapes, and ignore a final slash, or a dot that becomes one. */
 	size_t length = strlen(tail);
 	if (strpbrk(key, "\\{}") != NULL || length == 0 || strchr("./", tail[length - 1]) != NULL) return true;
 	return length < sizeof NAME && strcmp(&NAME[sizeof NAME - 1 - length], tail) == 0;
 }
 
-/* Whether this line cannot be a reason to do something. */
+/* Whether this line is certainly no reason to do something. */
 static bool is_harmless_line(struct question *question, char *line, bool is_unmasked)
 {
 	char *value = trimmed(line), *key = trimmed(strsep(&value, "="));
 	if (*key == '#' || *key == ';' || !may_name(key)) return true;
-	/* Above 80 it has to be the live value itself: the kernel could refuse a larger one, and then 80 is wanted. */
+	/* Above 80 it has to be the live value itself: a larger one could be invalid, and then 80 is wanted. */
 	int asked = value == NULL ? -1 : decimal(trimmed(value), LARGEST_PORT);
 	if (asked < question->live || (question->live > WEB && asked != question->live)) return false;
 	question->is_named |= is_unmasked && (strcmp(key, "net.ipv4." NAME) == 0 || strcmp(key, "net/ipv4/" NAME) == 0);
@@ -67,9 +67,9 @@ static bool is_harmless_line(struct question *question, char *line, bool is_unma
 
 static int open_file(const struct question *question, int folder, const char *path, int flags)
 {
-	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK; /* else a FIFO would hold up every start */
-	if (question->host < 0) return openat(folder, path, flags); /* musl's open() makes two system calls of this */
-	uint64_t how[] = {(uint64_t)flags, 0, RESOLVE_IN_ROOT}; /* the host's links lead to the host's files */
+	flags |= O_RDONLY | O_CLOEXEC | O_NONBLOCK; /* O_NONBLOCK: a FIFO would block every start */
+	if (question->host < 0) return openat(folder, path, flags); /* not open(), for which musl makes two system calls */
+	uint64_t how[] = {(uint64_t)flags, 0, RESOLVE_IN_ROOT}; /* the host's links name the host's files */
 	return (int)syscall(SYS_openat2, question->host, path, how, sizeof how);
 }
 
@@ -82,7 +82,7 @@ static bool is_harmless_file(struct question *question, int folder, const char *
 	if (file < 0) return is_absent();
 	struct stat status;
 	ssize_t length = kind == DT_REG ? 0 : fstat(file, &status);
-	/* A regular file gives all it has in one read. */
+	/* One read gives all of a regular file. */
 	if (kind == DT_REG || (length == 0 && S_ISREG(status.st_mode))) length = read(file, text, sizeof text);
 	close(file);
 	if (length < 0 || length == sizeof text) return false;
@@ -130,7 +130,7 @@ static bool is_harmless_tree(struct question *question)
 static int live_threshold(void)
 {
 	char text[8];
-	int file = open("/proc/sys/net/ipv4/" NAME, O_RDONLY | O_CLOEXEC); /* gVisor has none, and nothing is read */
+	int file = open("/proc/sys/net/ipv4/" NAME, O_RDONLY | O_CLOEXEC); /* if there is none (gVisor), read fails */
 	ssize_t length = read(file, text, sizeof text);
 	close(file);
 	if (length < 1 || text[length - 1] != '\n') return -1;

@@ -1,4 +1,4 @@
-// Nothing newer than ES5 up to the check: an old Node must get as far as its sentence.
+// Nothing newer than ES5 before the check: an old Node has to reach the message.
 if (Number.parseInt(process.versions.node, 10) < 20) {
   console.error("portshim: needs Node.js 20 or later, and this is %s", process.versions.node);
   process.exit(69);

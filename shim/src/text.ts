@@ -1,11 +1,11 @@
 import { readFileSync, statSync } from "node:fs";
 
-/** Longest answer of another program that is repeated to the person, in characters. */
+/** How much of another program's answer is shown to the person, in characters. */
 const LONGEST_ANSWER = 400;
 
 /**
- * What another program said, as one line that is safe on a terminal: control characters gone, blanks folded, cut at
- * 400 characters. What the host answers is not trusted.
+ * What another program said, as one line that is safe on a terminal: no control characters, blanks folded, at most
+ * 400 characters. The host's answers are not trusted.
  */
 export function printable(answer: string): string {
   // Most of it is plain, and what follows takes a millisecond to prepare.
@@ -27,10 +27,10 @@ function quoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** The text of a small file, such as those below /proc; empty where it cannot be read, or is no plain file. */
+/** The text of a small file, such as those below /proc; empty if it cannot be read, or is not a regular file. */
 export function contentOf(file: string): string {
   try {
-    // A fifo or a device would block, or never end.
+    // A FIFO would block; a device might never end.
     return statSync(file).isFile() ? readFileSync(file, "utf8") : "";
   } catch {
     return "";

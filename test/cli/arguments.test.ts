@@ -80,7 +80,7 @@ for (const [argv, env, sentence] of refused) {
   });
 }
 
-test("--help and --version need no command, --dry-run neither", () => {
+test("--help, --version and --dry-run need no command", () => {
   assert.is(read(["-h"]).options.help, true);
   for (const flag of ["--help", "--version", "--dry-run"]) assert.equal(read([flag]).command, []);
 });

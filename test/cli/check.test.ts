@@ -25,7 +25,7 @@ test("colours: on a terminal, unless NO_COLOR or a dumb one", () => {
   );
 });
 
-test("the ports that --bind tries: the first that is wanted, and the web's above it", () => {
+test("the ports that --bind tries: the first wanted one, and the web's above it", () => {
   assert.equal([0, 1, 80, 81, 443, 1024].map(wantedPorts), [
     [80, 443],
     [1, 80, 443],
@@ -36,8 +36,8 @@ test("the ports that --bind tries: the first that is wanted, and the web's above
   ]);
 });
 
-test("how long it lasts, by network and route", async () => {
-  const nothing = { declared: undefined, refused: [] };
+test("how long the threshold lasts, by network and route", async () => {
+  const nothing = { declared: undefined, invalid: [] };
   const low = { threshold: 80, declaredHere: nothing };
   const lasts = async (facts: ReturnType<typeof inToolbox>) => (await found(facts)).lasts;
   assert.equal(
@@ -99,7 +99,7 @@ for (const [name, facts, line] of [
     inToolbox({
       declaredOnHost: {
         declared: undefined,
-        refused: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
+        invalid: [{ file: "/run/host/etc/x.conf", line: 3, text: "http", value: undefined }],
       },
     }),
     '              /run/host/etc/x.conf:3 sets "http", which is invalid',
@@ -119,7 +119,7 @@ for (const [name, facts, line] of [
   });
 }
 
-test("the host's threshold for programs: ours, if the network is the host's", async () => {
+test("the JSON's hostThreshold: ours, if the network is the host's", async () => {
   const host = { networkNamespace: 1, programs: {}, threshold: 443 };
   const values = [
     inToolbox({ host }),
@@ -138,7 +138,7 @@ test("the report: a route that runs nothing as root", async () => {
   );
 });
 
-test("the report: how binding ended", async () => {
+test("the report: the results of --bind", async () => {
   const base = await found();
   const ports = [
     {

@@ -25,7 +25,7 @@ async function hostWith(files: Record<string, string>, network: "hosts" | "own" 
 // test/lab/services.test.ts has a real one.
 const FIREWALLD = { "sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs": "" };
 
-test("firewalld, by the cgroup that it has while it runs", async () => {
+test("firewalld, by its cgroup, which exists while it runs", async () => {
   const remedy = "sudo firewall-cmd --permanent --add-port=80/tcp && sudo firewall-cmd --reload";
   assert.equal(await hostWith(FIREWALLD), { name: "firewalld", remedy });
 });
@@ -38,7 +38,7 @@ test("ufw, by its file", async () => {
     assert.is(await hostWith({ "etc/ufw/ufw.conf": text }), undefined);
 });
 
-test("a fifo where a file should be is no firewall, and does not hold portshim up", async () => {
+test("a FIFO in place of a file is no firewall, and does not block", async () => {
   const { place } = inToolbox();
   const root = mkdtempSync(join(tmpdir(), "portshim-firewall-"));
   mkdirSync(join(root, "etc/ufw"), { recursive: true });
@@ -48,9 +48,9 @@ test("a fifo where a file should be is no firewall, and does not hold portshim u
   assert.is(found, undefined);
 });
 
-test("none: nothing is said", async () => assert.is(await hostWith({}), undefined));
+test("no firewall: nothing is said", async () => assert.is(await hostWith({}), undefined));
 
-test("where the network is not the host's, or its files are not seen, nothing is said", async () => {
+test("nothing is said if the network is not the host's, or its files are not visible", async () => {
   assert.is(await hostWith(FIREWALLD, "own"), undefined);
   assert.is(await findFirewall(inPodman(), 80), undefined);
 });

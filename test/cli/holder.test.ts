@@ -28,7 +28,7 @@ for (const host of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {
   });
 }
 
-test("who is connected to it does not hold it", async () => {
+test("a client of the port does not hold it", async () => {
   const server = await listen("127.0.0.1");
   const { Socket } = await import("node:net");
   const socket = new Socket().connect(server.port, "127.0.0.1");

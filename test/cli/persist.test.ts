@@ -43,7 +43,7 @@ for (const [name, facts, reason] of [
   test(`whether it can be done: ${name}`, () => assert.is(hindrance(facts), reason));
 }
 
-/** What polkit 126 shows of a command line, its words joined by blanks; it cuts the middle out of a longer one. */
+/** The most characters that polkit 126 shows of a command line; it cuts the middle out of a longer one. */
 const SHOWN = 80;
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const FILE = "/etc/sysctl.d/90-portshim.conf";
@@ -63,9 +63,9 @@ function inRoot(files: Record<string, string>, look: (root: string) => void): vo
 const wanting = (value: number) => ({ wanted: { value, by: "--start", fromFile: false } });
 const declared = { file: "/etc/sysctl.d/50-admin.conf", line: 1, text: "1000", value: 1000 };
 
-test("whatever root is asked to run is one plain command, and polkit's prompt shows it whole", () => {
+test("each command that root runs is plain, and short enough for polkit's prompt to show all of it", () => {
   inRoot({ [FILE]: "# Written by portshim persist\n" }, (root) => {
-    const kept = { ...wanting(1000), afterRestart: { declared, refused: [] } };
+    const kept = { ...wanting(1000), afterRestart: { declared, invalid: [] } };
     const works = [
       keeping(inToolbox(wanting(1000)), root),
       keeping(inToolbox({ ...wanting(1000), threshold: 80 }), root),
@@ -82,13 +82,13 @@ test("whatever root is asked to run is one plain command, and polkit's prompt sh
       `/bin/sh -c rm -f ${FILE} || exit; sysctl -p -`,
     ]);
     for (const shown of all) {
-      // MATE's agent shows nothing of a text with these.
+      // MATE's agent shows nothing of a text with these: it parses markup.
       assert.ok(shown.length <= SHOWN && !/[&<>]/.test(shown), shown);
     }
   });
 });
 
-test("the file's text is on its stdin; to take it away, what the rest of the files say", () => {
+test("stdin is the file's text; with --remove, what the other files set", () => {
   inRoot({ [FILE]: "", "/etc/sysctl.d/50-admin.conf": `${NAME} = 443\n` }, (root) => {
     const { input, text } = keeping(inToolbox(), root);
     assert.is(input, text);
@@ -98,7 +98,7 @@ test("the file's text is on its stdin; to take it away, what the rest of the fil
   inRoot({}, (root) => assert.is(removal(root), undefined));
 });
 
-test("only an integer gets near root", () => {
+test("only an integer reaches root", () => {
   for (const value of [Number.NaN, 80.5, -1, "80\nkernel.core_pattern = x" as unknown as number]) {
     inRoot({}, (root) => assert.throws(() => keeping(inToolbox(wanting(value)), root), /invalid number/));
   }

@@ -10,7 +10,7 @@ import { suite } from "../suite.js";
 
 const test = suite("status");
 
-test("the launcher's own numbers are the helper's", () => {
+test("the launcher has the same numbers as the helper", () => {
   const source = readFileSync(join(ROOT, "shim", "launcher", "launcher.c"), "utf8");
   const numbers = Object.fromEntries(
     [...source.matchAll(/\b([A-Z_]+) = (\d+)\b/g)].map(([, name, value]) => [name, Number(value)]),

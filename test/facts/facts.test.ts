@@ -6,10 +6,10 @@ import { suite } from "../suite.js";
 
 const test = suite("facts");
 
-const NOTHING: Resolution = { declared: undefined, refused: [] };
+const NOTHING: Resolution = { declared: undefined, invalid: [] };
 const asks = (file: string, value: number): Resolution => ({
   declared: { file, line: 3, text: String(value), value },
-  refused: [],
+  invalid: [],
 });
 
 const cases: [name: string, start: number | undefined, here: Resolution, host: Resolution | undefined, object][] = [
@@ -17,7 +17,7 @@ const cases: [name: string, start: number | undefined, here: Resolution, host: R
   ["--start=0 counts", 0, asks("/etc/a.conf", 443), undefined, { value: 0, by: "--start", fromFile: false }],
   ["ours before the host's", undefined, asks("/a", 443), asks("/h", 80), { value: 443, by: "/a:3", fromFile: true }],
   ["the host's", undefined, NOTHING, asks("/h", 81), { value: 81, by: "/h:3", fromFile: true }],
-  ["80 where nobody asks", undefined, NOTHING, NOTHING, { value: 80, by: undefined, fromFile: false }],
+  ["80 if nobody asks", undefined, NOTHING, NOTHING, { value: 80, by: undefined, fromFile: false }],
   ["80 without a host", undefined, NOTHING, undefined, { value: 80, by: undefined, fromFile: false }],
 ];
 for (const [name, start, here, host, expected] of cases) {

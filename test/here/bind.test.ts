@@ -16,14 +16,14 @@ for (const [name, prepare] of [
   ["with IPv6 switched off", `${up}; ${withoutIpv6}`],
   ["without a network", ":"],
 ] as const) {
-  test(`${name}: root may, an ordinary user may not at 1024, and may at 80`, () => {
+  test(`${name}: root can, an ordinary user cannot at 1024, and can at 80`, () => {
     assert.is(ask({ threshold: 1024, prepare }), "true\n");
     assert.is(ask({ threshold: 1024, prepare, ordinary: true }), "false\n");
     assert.is(ask({ threshold: 80, prepare, ordinary: true }), "true\n");
   });
 }
 
-test("asking while a server holds the port does not disturb it, and the port stays free for one", () => {
+test("asking does not disturb a server on the port, and leaves a free port free", () => {
   const taken = 'const s = require("net").createServer().listen(80); s.unref(); ';
   assert.is(ask({ threshold: 80, prepare: up }, taken), "true\n");
   const after = `require(${LIBRARY}).mayBind(80).then(() => require("net").createServer().listen(80, "0.0.0.0", () => { console.log("free"); process.exit(); }))`;

@@ -15,7 +15,7 @@ const INITIAL = "pid:[4026531836]";
 const OVERLAY = "300 200 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A\n";
 const DISK = "20 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n21 20 0:5 / /proc rw - proc proc rw\n";
 
-/** What a real distrobox 1.8 has: a toolbox's mark among it. */
+/** What a real distrobox 1.8 has, among it a toolbox's mark. */
 const HOST_EXEC = "/usr/bin/distrobox-host-exec";
 const DISTROBOX = { "/run/.toolboxenv": "", [CONTAINERENV]: "", [HOST_EXEC]: "" };
 const MOUNTED = `${OVERLAY}301 300 0:44 ${HOST_EXEC} ${HOST_EXEC} ro,relatime - btrfs /dev/vda3 rw\n`;
@@ -67,7 +67,7 @@ const places: [name: string, files: Files, env: NodeJS.ProcessEnv, evidence: str
   ["unknown", {}, { CONTAINER_ID: "box" }, "no sign of any other"],
 ];
 for (const [name, files, env, evidence] of places) {
-  test(`${name} is told by ${evidence} (${Object.keys(files)} ${Object.keys(env)})`, () => {
+  test(`${name} is recognized by ${evidence} (${Object.keys(files)} ${Object.keys(env)})`, () => {
     const root = mkdtempSync(join(tmpdir(), "place-"));
     for (const [file, content] of Object.entries(files)) {
       mkdirSync(dirname(join(root, file)), { recursive: true });

@@ -3,18 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite as uvuSuite } from "uvu";
 import * as assert from "uvu/assert";
-import { FILE, kernelTakes, liveThreshold } from "../../shim/lib/here/threshold.js";
+import { kernelTakes, liveThreshold, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { suite } from "../suite.js";
 import { Namespace } from "../sysctl/namespace.js";
 import { quote, Random, seed, WILD_VALUES } from "../sysctl/tree.js";
 
 const threshold = uvuSuite("threshold");
 
-threshold("the live one is read whole", () => {
-  assert.is(liveThreshold(), Number(readFileSync(FILE, "latin1")));
+threshold("the live threshold is read", () => {
+  assert.is(liveThreshold(), Number(readFileSync(SETTING_FILE, "latin1")));
 });
 
-threshold("what is not a number and a line end is none", () => {
+threshold("anything but a number and a newline is not read", () => {
   const directory = mkdtempSync(join(tmpdir(), "threshold-"));
   const file = join(directory, "threshold");
   const read = (text: string) => {
@@ -75,7 +75,7 @@ threshold.run();
 
 const kernel = suite("threshold, as the real kernel takes it", "root", "tools");
 
-/** Left by a text that the kernel refused; no text of ours asks for it. */
+/** The value before each text, which stays if the kernel rejects it; none of the texts sets it. */
 const UNTOUCHED = 31999;
 
 const PIECES = [
@@ -118,7 +118,7 @@ kernel("random texts (TEXTS=… for more)", async () => {
       const batch = texts.slice(at, at + 100);
       const tries = batch.map(
         (one) =>
-          `echo ${UNTOUCHED} >${FILE}; printf '%s\\n' '${one.replaceAll("'", "'\\''")}' >${FILE} 2>/dev/null; cat ${FILE}`,
+          `echo ${UNTOUCHED} >${SETTING_FILE}; printf '%s\\n' '${one.replaceAll("'", "'\\''")}' >${SETTING_FILE} 2>/dev/null; cat ${SETTING_FILE}`,
       );
       const values = (await namespace.run(tries.join("\n"))).trim().split("\n").map(Number);
       assert.is(values.length, batch.length);

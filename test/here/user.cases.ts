@@ -1,13 +1,13 @@
 import type { User } from "../../shim/lib/here/user.js";
 
 /** What gosu does with a spec. */
-export interface Case {
+interface Case {
   readonly promise: string;
   readonly spec: string;
   readonly files: Files;
-  /** undefined: refused. */
+  /** undefined: rejected. */
   readonly expected: User | undefined;
-  /** What gosu does up to 1.19, if it is something else; undefined in it: refused. */
+  /** What gosu up to 1.19 does, if that differs; undefined in it: rejected. */
   readonly gosu?: { readonly user: User | undefined };
 }
 
@@ -23,7 +23,8 @@ const REFUSED = undefined;
 const US = process.getuid?.() ?? 0;
 const OUR_GROUP = process.getgid?.() ?? 0;
 
-// debian:bookworm-slim as gosu's own test (Dockerfile.test-debian) prepares it: nobody is in all groups, games in users.
+// debian:bookworm-slim as gosu's own test (Dockerfile.test-debian) prepares it: user nobody is in all groups, games in
+// users.
 const DEBIAN: Files = {
   passwd: `root:x:0:0:root:/root:/bin/bash
 daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
@@ -59,7 +60,7 @@ function row(promise: string, spec: string, files: Files, user: Row | undefined)
   return { promise, spec, files, expected: user && userOf(user) };
 }
 
-/** A row in which moby/sys/user of July 2026, or portshim on purpose, does not do what gosu does up to 1.19. */
+/** A row in which moby/sys/user of July 2026, or portshim on purpose, differs from gosu up to 1.19. */
 function differs(promise: string, spec: string, files: Files, user: Row | undefined, gosu: Row | undefined): Case {
   return { ...row(promise, spec, files, user), gosu: { user: gosu && userOf(gosu) } };
 }
@@ -80,8 +81,8 @@ const group = (...lines: string[]): Files => ({
 const web = (gid: number, groups: readonly number[] = []): Row => [1234, gid, groups, "/srv/web"];
 
 /**
- * Every spec of gosu's own tests (Dockerfile.test-debian, Dockerfile.test-alpine) but the empty one, which gosu takes for
- * us and portshim refuses.
+ * Every spec of gosu's own tests (Dockerfile.test-debian, Dockerfile.test-alpine) but the empty one, which portshim
+ * rejects and for gosu is the current user.
  */
 export const GOSU_TABLE: readonly Case[] = [
   row("root's number", "0", DEBIAN, ROOT),
@@ -216,7 +217,7 @@ const COLONS: readonly Case[] = [
   differs("three numbers", "0:0:0", DEBIAN, REFUSED, ROOT),
   differs("a second colon", "games:users:", DEBIAN, REFUSED, [5, 100, [], "/usr/games"]),
   differs("two colons", "0::", DEBIAN, REFUSED, ROOT),
-  // Of our own: who passes an empty variable has made a mistake, and would get root.
+  // Our own rule: an empty variable is a mistake, and would give root.
   differs("nothing", "", passwd(`us:x:${US}:77::/us:`), REFUSED, [US, 77, [], "/us"]),
 ];
 
@@ -241,7 +242,12 @@ const GROUPS: readonly Case[] = [
   row("part of a member's name", "web", group("a:x:44:webmaster,theweb"), web(100)),
   row("empty members", "web", group("a:x:44:,,web,"), web(100, [44])),
   row("a user without a name is no empty member", "5", { passwd: ":x:5:100::/a:\n", group: "a:x:44:,b\nc:x:45:\n" }, A),
-  row("a number that is not listed is nobody's member", "5", group("a:x:44:5", "b:x:45:"), [5, OUR_GROUP, [], "/"]),
+  row("a number that is not listed is a member of no group", "5", group("a:x:44:5", "b:x:45:"), [
+    5,
+    OUR_GROUP,
+    [],
+    "/",
+  ]),
 ];
 
 const LINES: readonly Case[] = [
@@ -303,14 +309,14 @@ const IDS: readonly Case[] = [
   row("2^32 - 1 as a supplementary group", "web", group("a:x:4294967295:web"), REFUSED),
   row("a supplementary group that does not count", "web:44", group("a:x:4294967295:web"), web(44)),
   row("more than 64 bits", "web", passwd("web:x:18446744073709551616:100::/a:"), REFUSED),
-  // Of our own: gosu hands these to the kernel, which takes their lower 32 bits.
+  // Our own rule: gosu passes these to the kernel, which uses their lower 32 bits.
   differs("2^32 would be root", "web", passwd("web:x:4294967296:100::/a:"), REFUSED, [0, 100, [], "/a"]),
   differs("-2 would be 2^32 - 2", "web", passwd("web:x:-2:100::/a:"), REFUSED, [4294967294, 100, [], "/a"]),
   differs("2^32 as a group would be root's", "web:a", group("a:x:4294967296:"), REFUSED, web(0)),
   differs("2^32 as a supplementary group", "web", group("a:x:4294967296:web"), REFUSED, web(100, [0])),
 ];
 
-/** Each row is one promise. */
+/** The promises, a row each. */
 export const CASES: readonly Case[] = [
   ...GOSU_TABLE,
   ...DEBIAN_TOO,

@@ -23,7 +23,7 @@ function plant(files: Files): void {
   }
 }
 
-/** undefined: refused. */
+/** undefined: rejected. */
 function ours(spec: string): User | undefined {
   try {
     return resolveUser(spec, root);
@@ -33,7 +33,7 @@ function ours(spec: string): User | undefined {
   }
 }
 
-/** What a process is that gosu starts with our files in /etc; undefined: gosu refuses. */
+/** The ids of a process that gosu starts with our files in /etc; undefined: gosu rejects the spec. */
 function gosus(spec: string): User | undefined {
   const { status, stdout, stderr } = spawnSync(
     "unshare",
@@ -52,7 +52,7 @@ function gosus(spec: string): User | undefined {
   return { uid, gid, groups: numbers("Groups"), home: after("HOME=") };
 }
 
-/** Whether both are the same user, or both are refused; the kernel sorts groups. */
+/** Whether both are the same user, or both rejected; the kernel sorts groups. */
 function same(one: User | undefined, other: User | undefined): boolean {
   const sorted = (user: User | undefined) => user && { ...user, groups: user.groups.toSorted((a, b) => a - b) };
   return isDeepStrictEqual(sorted(one), sorted(other));
@@ -67,7 +67,7 @@ for (const { promise, spec, files, expected, gosu } of CASES) {
   real(`gosu ${JSON.stringify(spec)}: ${promise}`, () => {
     plant(files);
     const theirs = gosus(spec);
-    // A later gosu can agree where an older one does not.
+    // A later gosu can agree with us where an older one does not.
     const older = gosu !== undefined && same(theirs, gosu.user);
     assert.ok(
       older || same(theirs, ours(spec)),
@@ -91,13 +91,13 @@ test("says what is wrong with it", () => {
   for (const [spec, sentence] of sentences) assert.throws(() => resolveUser(spec, root), sentence);
 });
 
-test("two names that are not UTF-8 are never taken for each other", () => {
+test("two names that are not UTF-8 are never mistaken for each other", () => {
   plant({ passwd: undefined, group: "" });
   writeFileSync(join(root, "etc/passwd"), Buffer.from("m\xfcller:x:5:100::/a:\n", "latin1"));
   assert.is(ours(Buffer.from("m\xf6ller", "latin1").toString()), undefined);
 });
 
-test("a fifo in place of /etc/passwd is not waited for", () => {
+test("a FIFO in place of /etc/passwd does not block", () => {
   plant({ passwd: undefined, group: "" });
   assert.is(spawnSync("mkfifo", [join(root, "etc/passwd")]).status, 0);
   assert.equal(ours("5:6"), { uid: 5, gid: 6, groups: [], home: "/" });

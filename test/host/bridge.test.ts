@@ -12,7 +12,7 @@ const TOOLBOX: Place = {
   isHost: "no",
   sharesNetwork: true,
   byUsersPodman: true,
-  keeper: "host",
+  managedBy: "host",
 };
 const FEDORA = "/usr/bin/flatpak-spawn";
 const DEBIAN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
@@ -32,7 +32,7 @@ for (const [path, options] of bridges) {
   });
 }
 
-test("where it is found: at its own places, else on PATH, where that is absolute", () => {
+test("it is found at its usual paths, else in PATH's absolute directories", () => {
   const find = (PATH: string, ...there: string[]) =>
     findBridge(TOOLBOX, { PATH }, (candidate) => there.includes(candidate))?.path;
   const mine = "/home/me/bin/host-spawn";
@@ -42,12 +42,12 @@ test("where it is found: at its own places, else on PATH, where that is absolute
   assert.is(find(".::bin", "host-spawn", "./host-spawn", "bin/host-spawn", "/host-spawn"), undefined);
 });
 
-test("distrobox-host-exec, which may download a program and install it, is never called", () => {
+test("distrobox-host-exec, which can download and install a program, is never called", () => {
   const find = (candidate: string) => candidate.endsWith("/distrobox-host-exec");
   assert.is(findBridge({ ...TOOLBOX, name: "distrobox" }, { PATH: "/usr/bin" }, find), undefined);
 });
 
-test("where all are, flatpak-spawn on PATH is taken", () => {
+test("if all are installed, flatpak-spawn on PATH is used", () => {
   assert.is(findBridge(TOOLBOX, {}, () => true)?.path, FEDORA);
 });
 
@@ -58,13 +58,13 @@ test("none installed", () => {
   );
 });
 
-test("a place that may be a host: a bridge where there is one, else none needed", () => {
+test("a place that may be a host: a bridge if there is one, else none is needed", () => {
   const unknown: Place = { ...TOOLBOX, name: "unknown", isHost: "maybe" };
   assert.is(findBridge(unknown, {}, () => true)?.path, FEDORA);
   assert.is(findBridge(unknown, {}, () => false)?.name, "none");
 });
 
-test("on the host itself commands run as they are", () => {
+test("on the host itself commands run without a bridge", () => {
   const bridge = findBridge({ ...TOOLBOX, name: "host", isHost: "yes" }, {}, () => false);
   assert.equal(bridge?.command(["/usr/bin/true"]), ["/usr/bin/true"]);
 });
@@ -75,7 +75,7 @@ test("PORTSHIM_BRIDGE overrides, as the bridge of that name or with the command 
   assert.equal(through("/opt/bin/my-bridge"), ["/opt/bin/my-bridge", ...EMPTY, "/bin/x"]);
 });
 
-test("a PORTSHIM_BRIDGE that is no program's path is refused", () => {
+test("a PORTSHIM_BRIDGE that is not a program's path is rejected", () => {
   for (const path of ["flatpak-spawn", "/nonexistent"]) {
     assert.throws(
       () => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: path }),
@@ -84,8 +84,8 @@ test("a PORTSHIM_BRIDGE that is no program's path is refused", () => {
   }
 });
 
-test("sudo in a container: the bridge runs as who called it, with that user's bus", () => {
-  // uid 0 is needed to see it, and what is not root has no sudoer.
+test("sudo in a container: the bridge runs as the user who called sudo, with that user's bus", () => {
+  // It needs uid 0: nobody called sudo otherwise.
   const bridge = findBridge(TOOLBOX, { SUDO_UID: "1000", SUDO_GID: "1000" }, () => true);
   const identity = {
     uid: 1000,

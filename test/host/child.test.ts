@@ -16,7 +16,7 @@ test("status and both outputs", async () => {
   assert.equal({ status, stdout, stderr, timedOut }, { status: 7, stdout: "out\n", stderr: "err\n", timedOut: false });
 });
 
-test("a program that is not there: 127, and what the system said", async () => {
+test("no such program: 127, and the system's message", async () => {
   const { status, stderr } = await run(["/nonexistent/program"], { timeout: 1000 });
   assert.is(status, 127);
   assert.match(stderr, /ENOENT/);
@@ -33,7 +33,7 @@ test("runs from /, with no stdin, and with little of our environment", async () 
   assert.is(stdout, "/\n\n");
 });
 
-test("its input arrives whole, and need not be read", async () => {
+test("its input arrives complete, and can be left unread", async () => {
   const input = "one line\nand another\n";
   const read = await run(["/bin/cat"], { timeout: 10_000, input });
   assert.equal([read.status, read.stdout], [0, input]);
@@ -42,7 +42,7 @@ test("its input arrives whole, and need not be read", async () => {
   assert.is((await run(["/nonexistent/program"], { timeout: 1000, input })).status, 127);
 });
 
-test("out of time: stopped, and said so", async () => {
+test("timed out: it is stopped, and the result says so", async () => {
   const { status, timedOut } = await sh("exec sleep 30", 100);
   assert.ok(timedOut);
   assert.is(status, 143);
@@ -89,7 +89,7 @@ test("a grandchild that holds the output open is not waited for", async () => {
   const { status, stdout } = await sh("sleep 5 & echo $!");
   const grandchild = Number(stdout);
   assert.is(status, 0);
-  // Throws unless it still runs: then nobody waited for it.
+  // Throws unless the grandchild still runs: run() did not wait for it.
   process.kill(grandchild, "SIGKILL");
 });
 
@@ -117,13 +117,13 @@ test("tied to us, it dies when we are killed", async () => {
   rmSync(directory, { recursive: true });
 });
 
-test("what would be tied to a process that has just gone does not start", () => {
+test("tied to a process that has just ended, it does not start", () => {
   const command = ["--with-parent", "1", "/bin/echo", "started"];
   const { status, stdout } = spawnSync(PORTSHIM, command, { encoding: "utf8" });
   assert.equal([status, stdout], [70, ""]);
 });
 
-test("of an endless answer only the start is kept", async () => {
+test("only the start of an endless answer is kept", async () => {
   const { stdout } = await sh("head -c 1000000 /dev/zero | tr '\\0' x");
   assert.is(stdout.length, 64 * 1024);
 });
@@ -139,7 +139,7 @@ async function eventually<T>(look: () => T | undefined): Promise<T> {
   throw new Error("waited 5 s in vain");
 }
 
-test("without a free descriptor it could not be started, and the port cannot be bound", () => {
+test("without a free descriptor: 127, and mayBind() says no", () => {
   const lib = (name: string) => JSON.stringify(join(ROOT, "shim", "lib", name));
   const script = `
     const { run } = require(${lib("host/child.js")});

@@ -20,7 +20,7 @@ function answering(script: string): Bridge {
   return { name: "flatpak-spawn", path: "/bin/sh", identity: undefined, command: () => ["/bin/sh", "-c", script] };
 }
 
-test("what it was not asked for does not count", async () => {
+test("answers to other questions are ignored", async () => {
   const lines = [
     ...["/tmp/pkexec", "/usr/bin/../../tmp/sudo", "/usr/bin/evil", "/usr/sbin/sysctl; x", "/usr/sbin/sysctl -x"],
     ...["pkexec", "alias sudo='x'", " /usr/bin/sudo", "/usr/bin/sudo ", "/usr/bin//sudo", "/usr/bin/nsenter\t"],
@@ -40,7 +40,7 @@ test("what it was not asked for does not count", async () => {
   );
 });
 
-test("a threshold of 0 counts, and is asked for only where somebody wants to know", async () => {
+test("a threshold of 0 is a value, and is asked for only by a thorough question", async () => {
   const there = { networkNamespace: 1, programs: {}, threshold: 0 };
   assert.equal(await askHost(answering("echo 0; echo '1 /proc/self/ns/net'"), PODMAN, true), there);
   const asked = async (thorough: boolean) => {
@@ -71,8 +71,8 @@ const HERE: Bridge = { name: "sh", path: "/bin/sh", identity: undefined, command
 
 test("the shell that has answered becomes one command", async () => {
   const { shell } = (await askHost(HERE, PODMAN, false)) as Host;
-  const ending = await shell?.exec(["/bin/echo", "net.ipv4.x=80", "-w"], 10_000);
-  assert.equal([ending?.status, ending?.stdout, ending?.stderr], [0, "net.ipv4.x=80 -w\n", ""]);
+  const result = await shell?.exec(["/bin/echo", "net.ipv4.x=80", "-w"], 10_000);
+  assert.equal([result?.status, result?.stdout, result?.stderr], [0, "net.ipv4.x=80 -w\n", ""]);
   assert.is(shell?.exec(["/bin/echo"], 10_000), undefined);
 });
 
@@ -139,7 +139,7 @@ const troubles: [answer: string, sentence: RegExp][] = [
   ['exec: "dbus-launch": executable file not found in $PATH', /^there is no session bus here; /],
   ["dbus: authentication failed", /^the session bus is another user's; /],
   ["read unix @->/run/user/1000/bus: EOF", /^the session bus is another user's; /],
-  // The bus is there, and so is the host.
+  // The bus and the host are fine.
   [
     "Portal call failed: Failed to start command: Failed to execute child process “/bin/sh” (No such file or directory)",
     /^flatpak-spawn answered: Portal call failed: Failed to start command/,
@@ -156,12 +156,12 @@ for (const [answer, sentence] of troubles) {
   });
 }
 
-test("what mends the bus depends on the place: root's containers have no session", async () => {
+test("the remedy for the bus depends on the place: root's containers have no session", async () => {
   const at = async (place: Place, answer: string) => {
     const host = await askHost(answering(`echo "Can't find bus: ${answer}" >&2; exit 1`), place, false);
     return (host as NoHost).problem.replace(/ \(flatpak-spawn.*/, "");
   };
-  const docker: Place = { ...PODMAN, name: "docker", keeper: "docker" };
+  const docker: Place = { ...PODMAN, name: "docker", managedBy: "docker" };
   const rootful: Place = { ...PODMAN, name: "rootful podman" };
   const [none, refused] = ["Could not connect: No such file", "Could not connect: Permission denied"];
   for (const place of [docker, rootful]) {
@@ -176,7 +176,7 @@ test("what mends the bus depends on the place: root's containers have no session
   assert.is(await at(toolbox, refused), "the session bus denies access; run portshim as the user who owns the bus");
 });
 
-test("a bridge's own failure is told from its command's", () => {
+test("a bridge's own failure is distinguished from its command's", () => {
   const ended = (stderr: string) => bridgeFailed({ status: 1, stdout: "", stderr, timedOut: false });
   assert.ok(ended("Portal call failed: no such program\n"));
   assert.ok(ended("dial unix /run/user/1000/bus: connect: no such file or directory\n"));
@@ -185,7 +185,7 @@ test("a bridge's own failure is told from its command's", () => {
   assert.not(ended("sysctl: permission denied on key\n"));
 });
 
-/** Asks a machine of this one's own programs, each where the paths say; those of `also` are only looked for. */
+/** Asks a host made of this machine's programs, at the given paths; those of `also` exist, but do not run. */
 async function askMachine(programs: Record<string, string>, also: string[]): Promise<Host | NoHost> {
   const root = mkdtempSync(join(tmpdir(), "host-"));
   for (const folder of ["usr/lib", "lib64", "proc", "dev"]) mkdirSync(join(root, folder), { recursive: true });
@@ -203,7 +203,7 @@ async function askMachine(programs: Record<string, string>, also: string[]): Pro
 const networkNamespace = networkNamespaceOf("self");
 const kinds = suite("hosts of all kinds", "root");
 
-kinds("like Debian: the first of two, and none where users may write", async () => {
+kinds("like Debian: the first of two, and none from directories that users can write to", async () => {
   const programs = { "/bin/sh": "/bin/dash", "/bin/ls": "/bin/ls", "/bin/cat": "/bin/cat" };
   const also = ["/usr/bin/pkexec", "/usr/sbin/sysctl", "/usr/bin/sysctl", "/usr/local/bin/sudo"];
   assert.equal(await askMachine(programs, also), {
@@ -214,7 +214,7 @@ kinds("like Debian: the first of two, and none where users may write", async () 
   });
 });
 
-kinds("like NixOS: only /bin/sh is where it is elsewhere, and it is bash", async () => {
+kinds("like NixOS: only /bin/sh is at its usual path, and it is bash", async () => {
   const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
   const programs = { "/bin/sh": "/bin/bash", [`${system}/ls`]: "/bin/ls" };
   const also = [`${wrappers}/pkexec`, `${wrappers}/sudo`, `${system}/pkexec`, `${system}/sysctl`, `${system}/run0`];
@@ -230,7 +230,7 @@ kinds("like NixOS: only /bin/sh is where it is elsewhere, and it is bash", async
   });
 });
 
-kinds("without ls: it is not taken for one without a bus", async () => {
+kinds("a host without ls is not mistaken for one without a bus", async () => {
   const host = await askMachine({ "/bin/sh": "/bin/dash" }, ["/usr/bin/pkexec"]);
   assert.match((host as NoHost).problem, /^chroot answered: \/bin\/sh: \d+: ls: not found$/);
 });

@@ -45,12 +45,12 @@ const NO_WISHES = { start: undefined, user: undefined };
 const PODMAN = { program: "podman" } as Engine;
 const DOCKER = { program: "docker" } as Engine;
 
-/** The command line, against no engine. */
+/** The command line, without an engine. */
 function images(argv: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [join(ROOT, "images", "portshim-images"), ...argv],
-    // docker's own socket may well be there.
+    // docker's own socket can exist.
     { encoding: "utf8", env: { DOCKER_HOST: "unix:///nonexistent/socket", ...env } },
   );
   return { status, stdout, stderr };
@@ -80,12 +80,12 @@ test("the entrypoint becomes portshim, its options, --, and what it was", () => 
   ]);
 });
 
-test("of an image with a CMD alone, the CMD may still be replaced", () => {
+test("an image with only a CMD: it can still be replaced", () => {
   const found = { ...FOUND, image: { ...IMAGE, entrypoint: [] } };
   assert.equal(wrapEntrypoint(found, NO_WISHES).entrypoint, ["portshim", "--"]);
 });
 
-test("where /usr/local/bin is not on the image's PATH, portshim is named by its own", () => {
+test("if /usr/local/bin is not on the image's PATH, portshim is named by its path", () => {
   const found = { ...FOUND, image: { ...IMAGE, environment: new Map([["PATH", "/opt/bin:/bin"]]) } };
   assert.equal(wrapEntrypoint(found, NO_WISHES).entrypoint, ["/usr/local/bin/portshim", "--", "node"]);
 });
@@ -129,7 +129,7 @@ for (const [what, node, lack, remedy] of [
   });
 }
 
-built("the launcher is that of the image's architecture, and the helper is the compiled one alone", () => {
+built("the launcher is for the image's architecture, and the helper is nothing but the compiled one", () => {
   execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["x86_64", "aarch64"]);
   for (const [architecture, machine] of [
     ["amd64", ELF_X86_64],
@@ -157,7 +157,7 @@ for (const platform of ["linux/riscv64", "windows/amd64"]) {
   });
 }
 
-test("an image's drop-ins: what is masked, what the kernel would refuse, what wins, under names of any letters", async () => {
+test("an image's drop-ins: what is masked, what is invalid, what wins, whatever the letters of their names", async () => {
   const setting = "net.ipv4.ip_unprivileged_port_start";
   const texts: Record<string, string> = {
     "/usr/lib/sysctl.d/50-öffnung.conf": `${setting} = 443\n`,
@@ -173,7 +173,7 @@ test("an image's drop-ins: what is masked, what the kernel would refuse, what wi
         .filter(([path]) => dirname(path) === folder)
         .map(([path, text]) => ({ name: basename(path), content: Buffer.from(text), target: undefined })),
   });
-  // The last one counts, even if the kernel then refuses it.
+  // The last one decides, even if it is invalid.
   assert.equal(declared, { file: "/etc/sysctl.conf", line: 1, text: "many", value: undefined });
   assert.equal(
     files.map(({ file, maskedBy, asks }) => [file, maskedBy, asks?.text, asks?.value]),
@@ -186,7 +186,7 @@ test("an image's drop-ins: what is masked, what the kernel would refuse, what wi
   );
 });
 
-test("a launcher that was not built in this checkout: the command that builds it", () => {
+test("a launcher that is not built in this checkout: the command to build it", () => {
   const checkout = mkdtempSync(join(tmpdir(), "portshim-test-"));
   try {
     for (const path of ["images", "shim/lib", "shim/package.json"]) {
@@ -210,7 +210,7 @@ Build it: ${checkout}/shim/launcher/build.sh aarch64
   }
 });
 
-test("an image that starts portshim already is known by it", () => {
+test("an image that starts portshim already is recognized", () => {
   const is = (entrypoint: string[], command: string[] = []) => isWrapped({ ...IMAGE, entrypoint, command });
   assert.ok(is(["portshim", "--", "node"]));
   assert.ok(is(["/usr/local/bin/portshim", "--start=80", "--"], ["node"]));
@@ -277,7 +277,7 @@ test("the command to try is one that works", () => {
   );
 });
 
-test("a context's bytes do not depend on who packs it, and when", async () => {
+test("a context's bytes do not depend on who packs it or when", async () => {
   const file = (path: string) => ({ path, content: Buffer.from(path), executable: path === "a/b" });
   const paths = ["b", "a/b", "ä/naïve 文.txt", "a.b"];
   const [there, back] = await Promise.all(
@@ -303,7 +303,7 @@ test("a context's bytes do not depend on who packs it, and when", async () => {
   );
 });
 
-test("what cannot be packed is named", () => {
+test("files that cannot be packed are named", () => {
   const folder = mkdtempSync(join(tmpdir(), "portshim-test-"));
   try {
     writeFileSync(Buffer.concat([Buffer.from(`${folder}/caf`), Buffer.of(0xe9)]), "");
@@ -330,7 +330,7 @@ test("each recipe has a folder with a Containerfile", () => {
   }
 });
 
-test("no engine: one sentence that says where it was looked for, and how to start one", () => {
+test("no engine: the sockets that were tried, and how to start one", () => {
   assert.equal(images(["check", "web"]), {
     status: 1,
     stdout: "",
@@ -406,7 +406,7 @@ test("--help and --version", () => {
   assert.is(images(["--version"]).stdout, `${manifest("images").version}\n`);
 });
 
-test("it brings the portshim of its own workspace", () => {
+test("it depends on the portshim of its own workspace", () => {
   assert.is(manifest("images").dependencies.portshim, manifest("shim").version);
 });
 

@@ -12,7 +12,7 @@ import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
 const test = suite("portshim check", "lab", "nodes");
 
 const NAME = "net.ipv4.ip_unprivileged_port_start";
-/** What a terminal takes for a colour. */
+/** A terminal's escape sequence for colours. */
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, "g");
 const FILE = `/proc/sys/${NAME.replaceAll(".", "/")}`;
 const BASE = "localhost/portshim-lab/base:1";
@@ -34,7 +34,7 @@ test.before.each(async () => {
   await lab.setThreshold(1024);
 });
 
-/** Checks in the toolbox, and that nothing was changed by it and nobody was asked. */
+/** Runs check in the toolbox, and asserts that it changed nothing and asked nobody. */
 async function check(argv: readonly string[] = [], options: RunOptions = {}): Promise<Result> {
   const before = [await lab.threshold(), (await lab.prompts()).length];
   const run = await lab.inToolbox(["portshim", "check", ...argv], options);
@@ -43,7 +43,7 @@ async function check(argv: readonly string[] = [], options: RunOptions = {}): Pr
   return run;
 }
 
-/** What a run with --json printed, held against the schema that is documented. */
+/** What a run with --json printed, validated by the documented schema. */
 function findings({ stdout, stderr }: Result): Findings {
   assert.is(stderr, "");
   const found = JSON.parse(stdout);
@@ -206,7 +206,7 @@ test("--json elsewhere: in containers, on the host as user and as root, without 
   assert.equal([none.threshold, none.verdict, none.lasts], [null, "nothing-to-do", "server"]);
 });
 
-test("--bind: what really may be bound, and who holds what may not", async () => {
+test("--bind: which ports can really be bound, and who uses those that cannot", async () => {
   const refused = await check(["--bind"]);
   assert.is(refused.status, 1);
   assert.ok(
@@ -303,7 +303,7 @@ test("the host's firewall: mentioned where it would keep others out", async () =
   assert.is(accepted, null);
 });
 
-test("--user, as root: the port's capability is handed on", async () => {
+test("--user, as root: the server keeps the port's capability", async () => {
   const run = await lab.asUser(
     ["podman", "run", "--rm", ...withPortshim(lab), BASE, CONTAINERS_PORTSHIM, "check", "--user=1000"],
     { timeout: 60_000 },
@@ -313,7 +313,7 @@ test("--user, as root: the port's capability is handed on", async () => {
 });
 
 // The last: the lab's polkit does not come back.
-test("where polkit does not run, and where the bus would start it", async () => {
+test("a host on which polkit does not run, and one on which the bus would start it", async () => {
   const reload = "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ReloadConfig";
   const owner =
     "dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.NameHasOwner string:org.freedesktop.PolicyKit1";
@@ -333,7 +333,7 @@ test("where polkit does not run, and where the bus would start it", async () => 
   await host("mv /usr/bin/busctl /usr/bin/busctl.away");
   assert.match((await check()).stdout, NO);
   await host("mv /usr/bin/dbus-send /usr/bin/dbus-send.away");
-  // Nothing there can ask the bus: pkexec itself will tell.
+  // No program there can ask the bus: pkexec itself will report it.
   assert.match((await check()).stdout, YES);
   await host("mv /usr/bin/dbus-send.away /usr/bin/dbus-send");
 

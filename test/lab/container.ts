@@ -1,7 +1,7 @@
 import { machine } from "node:os";
 import type { Lab } from "./lab.js";
 
-/** Where a container made with withPortshim() has the launcher. */
+/** The launcher's path in a container made with withPortshim(). */
 export const CONTAINERS_PORTSHIM = `/opt/portshim/launcher/portshim-${machine()}`;
 
 /** podman's options for a container with portshim, and a Node on its PATH. */

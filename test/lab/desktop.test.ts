@@ -13,7 +13,7 @@ const test = suite("a desktop", "lab", "nodes");
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 const STARTED = ["--", "sh", "-c", "echo started"];
 const DISMISSED = "portshim: the password prompt was dismissed\n";
-/** The host's commands, as polkit is asked about them. */
+/** The host's commands, as polkit sees them. */
 const SET = `/usr/sbin/sysctl -w ${NAME}=80`;
 const FILE = "/etc/sysctl.d/90-portshim.conf";
 const WRITE = `/bin/sh -c umask 022; tee ${FILE} | sysctl -p -`;
@@ -101,7 +101,7 @@ test("a distrobox, the host's network, the user, with flatpak-spawn and the desk
   assert.match(stderr, `/usr/bin/pkexec ${SET}`);
 });
 
-/** A text without spaces and ends of lines, because the dialog breaks lines where it likes. */
+/** A text without spaces and line ends, because the dialog breaks lines anywhere. */
 const squeezed = (text: string): string => text.replace(/\s+/g, "");
 
 /** The command between polkit's words in a picture of its dialog, squeezed. */
@@ -112,7 +112,7 @@ async function commandIn(picture: Buffer): Promise<string> {
   return command;
 }
 
-/** The picture of the dialog that opens, which is dismissed then. */
+/** A picture of the dialog that opens, which is then dismissed. */
 async function pictured(start: () => Promise<Running>): Promise<Buffer> {
   let picture: Buffer = Buffer.alloc(0);
   const running = await withDialog(lab, start, async () => {
@@ -143,7 +143,7 @@ for (const [name, argv, command] of [
   });
 }
 
-test("a command that polkit cuts is told from its picture", async () => {
+test("a command that polkit cuts is recognized in its picture", async () => {
   const command = WRITE.replace("| sysctl", "| /usr/sbin/sysctl -q");
   assert.ok(command.length > 80);
   const [sh, c, ...script] = command.split(" ");

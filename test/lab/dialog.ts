@@ -1,6 +1,6 @@
 import type { Lab, Running } from "./lab.js";
 
-/** Starts what has polkit ask, waits for the desktop's dialog, and answers it. */
+/** Starts a command for which polkit asks, waits for the desktop's dialog, and answers it. */
 export async function withDialog<Started extends Pick<Running, "kill" | "exited">>(
   lab: Lab,
   start: () => Promise<Started>,
@@ -12,7 +12,7 @@ export async function withDialog<Started extends Pick<Running, "kill" | "exited"
     await lab.desktop.asked();
     await answer();
   } catch (error) {
-    // Nobody would answer its dialog, and the next one would wait behind it.
+    // Or its dialog would stay open, and the next one wait behind it.
     await running.kill();
     await running.exited;
     throw error;

@@ -17,7 +17,7 @@ import {
 
 const test = suite("docker", "lab", "nodes");
 
-/** docker gives a container with its own network 0. */
+/** docker starts a container with its own network at 0. */
 const HIGH = ["--sysctl", `${NAME}=1024`];
 const FLAG = `Start it with this:
     docker run --sysctl ${NAME}=80 …
@@ -36,7 +36,7 @@ test.before(async () => {
   node = nodeOf(lab);
   bus = busOf(lab);
   const image = await saveBase(lab);
-  // A service of the user's, as dockerd-rootless-setuptool.sh makes one.
+  // A user service, like that of dockerd-rootless-setuptool.sh.
   const daemon = ["/usr/share/docker.io/contrib/dockerd-rootless.sh", "--storage-driver=vfs"];
   const path = "PATH=/usr/share/docker.io/contrib:/usr/sbin:/usr/bin";
   await lab.asUser(["systemd-run", "--user", "--unit=docker", `--setenv=${path}`, ...daemon]);
@@ -94,7 +94,7 @@ test("docker with --sysctl, own network at 1024, the user, with the bus: no way,
   assert.ok(run.stderr.endsWith(FLAG), run.stderr);
 });
 
-test("a network that is not of the user's podman, where that is not seen: nsenter says so", async () => {
+test("a network that is not the user's podman's, which portshim does not see: nsenter says so", async () => {
   // As in a distrobox that docker made with a network of its own.
   const mark = ["--volume", "/dev/null:/usr/bin/distrobox-host-exec:ro"];
   const run = await untouched(() => rootful([...mark, "--user", `${lab.uid}`, ...bus, ...HIGH, ...node], []));

@@ -9,7 +9,7 @@ import { node } from "../need.js";
 import type { Lab, Result, Running, RunOptions } from "./lab.js";
 
 /** A file or folder of an image. */
-export interface Entry {
+interface Entry {
   readonly mode: number;
   /** Empty for a folder. */
   readonly content: Buffer;

@@ -23,7 +23,7 @@ test.before.each(async () => {
   await lab.polkit("YES");
 });
 
-/** Runs a command with one of the host's programs replaced, or for `undefined` taken away. */
+/** Runs a command with one of the host's programs replaced, or for `undefined` removed. */
 async function without<T>(program: string, script: string | undefined, run: () => Promise<T>): Promise<T> {
   await lab.asHost(["mv", program, `${program}.away`]);
   try {
@@ -118,7 +118,7 @@ for (const [name, start] of [
   });
 }
 
-// Nothing can be asked after it.
+// The last one: polkit does not come back.
 test("a host whose polkit does not run", async () => {
   await lab.asHost(["sh", "-c", "mv /usr/lib/polkit-1/polkitd /usr/lib/polkit-1/polkitd.away && pkill -x polkitd"]);
   const run = await lab.inToolbox(["portshim", ...STARTED]);

@@ -77,7 +77,7 @@ test("a toolbox from the toolbox recipe: create, enter, and a server on port 80"
   const { status, stdout, stderr } = await engine.images(["build", "toolbox", ...TOOLBOX_BASES]);
   assert.is(status, 0, stderr);
   assert.match(stdout, "toolbox create --image localhost/portshim-toolbox:latest web && toolbox enter web\n");
-  // podman 4 removes the image of a stage without a step, where it is told to keep no layers.
+  // podman 4 removes the image of a stage without a step, if it does not keep layers.
   for (const image of ["localhost/portshim-lab/toolbox:1", NODE_IMAGE]) assert.ok((await names()).includes(image));
 
   const create = await lab.asUser([
@@ -128,7 +128,7 @@ test("a file name that is not ASCII reaches the image", async () => {
   assert.is((await lab.asUser(["podman", "run", "--rm", "localhost/named:1"])).stdout, "content");
 });
 
-test("what is not there to build is named", async () => {
+test("what cannot be built is named", async () => {
   for (const [argv, sentence] of [
     [["nginx"], 'unknown recipe "nginx"; known: layer, toolbox, node'],
     [["node", "--build-arg", "BASE"], '--build-arg must be NAME=VALUE, not "BASE"'],
@@ -197,12 +197,12 @@ test("an engine that goes away while it builds", async () => {
   assert.equal(await names(), before);
 });
 
-/** The engine as portshim-images has it, from this machine. */
+/** The engine that portshim-images uses, from this machine. */
 function here() {
   return connect(`unix://${lab.root}${engine.socket}`, {}, new AbortController().signal);
 }
 
-test("the engine's own refusals are handed on", async () => {
+test("the engine's own errors are passed on", async () => {
   const reference = { name: "localhost/Upper", tag: "1" };
   const files = [contextFile("Containerfile", "FROM scratch\nCOPY . /\n")];
   const error: ImagesError = await buildRecipe(await here(), { reference, files }, {}, SILENT).then(

@@ -34,7 +34,9 @@ test.before(async () => {
 });
 test.after(() => lab.stop());
 
-/** Runs an image until its server answers on port 80, stops it, and gives its answer, its status and the time to stop. */
+/**
+ * Runs an image until its server answers on port 80, stops it, and gives its answer, its status and the time to stop.
+ */
 async function serve(image: string, start = "80") {
   const container = await engine.docker.createContainer({
     Image: image,
@@ -220,8 +222,8 @@ ENTRYPOINT ["/busybox", "echo"]
   );
 });
 
-test("a Node.js that is too old, or does not start, is found out by running it", async () => {
-  // Marked fake: Node 18, of which no package is at hand here.
+test("a Node.js that is too old, or does not start, is detected by running it", async () => {
+  // Marked fake: Node 18, of which no package is available here.
   const old = { path: "node", content: Buffer.from("#!/bin/sh\necho v18.20.4\n"), executable: true };
   const broken = { ...old, content: Buffer.from("\x7fELF") };
   for (const [file, said] of [
@@ -288,7 +290,7 @@ test("an image for arm64 gets the launcher for arm64, and what it gains is 200 k
   assert.ok(gained <= 200_000, `${gained} bytes`);
 });
 
-test("an image for a machine that there is no launcher for is refused", async () => {
+test("an image for a machine without a launcher is rejected", async () => {
   const image = await foreign("riscv64");
   const sentence = "there is no portshim for linux/riscv64, only for linux/amd64 and linux/arm64";
   const { status, stderr } = await engine.images(["wrap", image]);
@@ -296,7 +298,7 @@ test("an image for a machine that there is no launcher for is refused", async ()
   assert.match((await engine.images(["check", image])).stdout, `It cannot be wrapped: ${sentence}.\n`);
 });
 
-test("an image that is made to be built on is refused, and none of what it has in store is kept", async () => {
+test("a base image with ONBUILD is rejected, and nothing of these instructions is kept", async () => {
   await engine.build("localhost/onbuild:1", `FROM ${NODE_IMAGE}\nONBUILD RUN touch /done\nCMD ["node"]\n`);
   const before = await engine.holdings();
   const { status, stderr } = await engine.images(["wrap", "localhost/onbuild:1"]);
@@ -309,7 +311,7 @@ test("an image that is made to be built on is refused, and none of what it has i
   assert.equal(await settled(before), before);
 });
 
-test("an image for another system is refused", async () => {
+test("an image for another system is rejected", async () => {
   const argv = ["podman", "import", "--os=windows", "-", "localhost/windows:1"];
   assert.is((await lab.asUser(argv, { input: EMPTY })).status, 0);
   const { status, stderr } = await engine.images(["wrap", "localhost/windows:1"]);
@@ -443,7 +445,7 @@ test("from inside a toolbox the same engine answers", async () => {
   assert.match(none.stderr, "Start podman's, on the host: systemctl --user start podman.socket\n");
 });
 
-test("the socket's places are tried in turn, and an engine that is gone is none", async () => {
+test("the usual sockets are tried in turn, and one without an engine is skipped", async () => {
   await engine.kill();
   const { status, stderr } = await engine.images(["check", "localhost/exec:1"]);
   await engine.start();
@@ -458,7 +460,7 @@ test("the socket's places are tried in turn, and an engine that is gone is none"
   );
 });
 
-/** What the engine holds once it has tidied up after a build that was given up. */
+/** What the engine holds once it has cleaned up after a build that was stopped. */
 async function settled(expected: readonly string[]): Promise<string[]> {
   let holdings = await engine.holdings();
   for (let tries = 0; tries < 50 && holdings.join() !== expected.join(); tries++) {

@@ -14,7 +14,7 @@ const flatpakSpawn = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
 const toHost = [flatpakSpawn, "--host", "--watch-bus", "--directory=/", "--clear-env"];
 const everywhere: readonly Where[] = ["host", "user", "graphical", "toolbox", "distrobox"];
 
-/** What a lab must leave on this machine as it found it. */
+/** What a lab must not change on this machine. */
 const machine = () => ({
   sysctls: [key.replaceAll(".", "/"), "kernel/hostname", "fs/protected_regular"].map((name) =>
     readFileSync(`/proc/sys/${name}`, "utf8"),
@@ -91,7 +91,7 @@ for (const where of ["toolbox", "distrobox"] as const) {
     assert.is.not(here.stdout.trim(), readlinkSync("/proc/self/ns/net"));
   });
 
-  test(`nobody in the ${where} may set the value, root neither`, async () => {
+  test(`nobody in the ${where} can set the value, not even root`, async () => {
     const argv = ["sh", "-c", "echo 80 >/proc/sys/net/ipv4/ip_unprivileged_port_start"];
     assert.match((await lab[run](argv)).stderr, /Permission denied/);
     assert.match((await lab[run](argv, { root: true })).stderr, /Permission denied/);
@@ -100,13 +100,13 @@ for (const where of ["toolbox", "distrobox"] as const) {
   });
 }
 
-test("a toolbox and a distrobox have the marks of theirs", async () => {
+test("a toolbox and a distrobox have their marks", async () => {
   const argv = ["sh", "-c", 'test -e /run/.toolboxenv && echo "$CONTAINER_ID $DISTROBOX_ENTER_PATH"'];
   assert.is((await lab.inToolbox(argv)).stdout, " \n");
   assert.is((await lab.inDistrobox(argv)).stdout, `${lab.distrobox} /usr/bin/distrobox-enter\n`);
 });
 
-test("polkit answers as it is told, and what it was asked is known", async () => {
+test("polkit gives the wanted answers, and its questions are recorded", async () => {
   const pkexec = (value: number) => lab.inToolbox([...toHost, "pkexec", "/usr/sbin/sysctl", "-w", `${key}=${value}`]);
   const asked = (await lab.prompts()).length;
   await lab.polkit("YES");
@@ -207,7 +207,7 @@ test("who, where, and with which environment", async () => {
   }
 });
 
-test("input arrives whole", async () => {
+test("input arrives complete", async () => {
   const input = Buffer.from(Array.from({ length: 300_000 }, (_, index) => index % 256));
   for (const where of ["toolbox", "distrobox"] as const) {
     const run = where === "toolbox" ? lab.inToolbox : lab.inDistrobox;
@@ -293,7 +293,7 @@ test("it leaves nothing when it is stopped", async () => {
   assert.equal(machine(), before);
 });
 
-test("it leaves nothing when the one who started it is killed", async () => {
+test("it leaves nothing when the process that started it is killed", async () => {
   const script = `
     require(${JSON.stringify(join(__dirname, "lab.js"))}).startLab().then((lab) => console.log(lab.namespaces.join(" ")));
   `;

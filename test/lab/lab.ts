@@ -8,15 +8,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 export type Where = "host" | "user" | "graphical" | "toolbox" | "distrobox";
 
 /** Which answer polkit gives to pkexec and run0. */
-export type PolkitAnswer = "YES" | "NO" | "AUTH_ADMIN" | "NOT_HANDLED";
+type PolkitAnswer = "YES" | "NO" | "AUTH_ADMIN" | "NOT_HANDLED";
 
 /** How a command is run. */
 export interface RunOptions {
-  /** Variables to set, or with `undefined` to take away, on top of those of a login there. Any name without `=`. */
+  /** Variables to set, or with `undefined` to remove, on top of a login's. Any name without `=`. */
   env?: Record<string, string | undefined>;
-  /** The working directory; her home where it is not given, root's for `host`. */
+  /** The working directory; default: the user's home, root's for `host`. */
   cwd?: string;
-  /** What the command reads from standard input, which is empty where it is not given. */
+  /** The command's standard input; default: empty. */
   input?: string | Buffer;
   /** Milliseconds until the command is killed and the promise rejected. Default 30,000. */
   timeout?: number;
@@ -24,7 +24,7 @@ export interface RunOptions {
   root?: boolean;
 }
 
-/** How a command ended. As in Node, `status` is null where a signal ended it. */
+/** How a command ended. As in Node, `status` is null if a signal ended it. */
 export interface Result {
   status: number | null;
   signal: NodeJS.Signals | null;
@@ -40,17 +40,19 @@ export interface Running {
   readonly stdout: string;
   /** What it has written to standard error so far. */
   readonly stderr: string;
-  /** Waits (30,000 ms unless told) until either output matches. Rejects when it ended without, or in time did not. */
+  /**
+   * Waits (default: 30,000 ms) until either output matches. Rejects if it does not in time, or the command ends before.
+   */
   waitFor(pattern: RegExp, timeout?: number): Promise<RegExpMatchArray>;
-  /** Sends it a signal, SIGTERM unless told. False where it was gone already. */
+  /** Sends it a signal, by default SIGTERM. False: it was gone already. */
   kill(signal?: NodeJS.Signals): Promise<boolean>;
   /** Resolves when it has ended. It never rejects on account of time; `timeout` in the options is ignored. */
   readonly exited: Promise<Result>;
 }
 
 /** The screen and the keyboard of the user's graphical session. */
-export interface Desktop {
-  /** Waits until polkit's dialog asks, for the first time or again after a wrong password, and takes what is typed. */
+interface Desktop {
+  /** Waits until polkit's dialog asks, also again after a wrong password, and has the keyboard's focus. */
   asked(): Promise<void>;
   /** Types a text. */
   type(text: string): Promise<void>;
@@ -66,30 +68,30 @@ export interface Desktop {
 export interface Lab {
   /** The name of the ordinary user. */
   readonly user: string;
-  /** Her numeric id. */
+  /** The user's numeric id. */
   readonly uid: number;
-  /** Her password. */
+  /** The user's password. */
   readonly password: string;
-  /** The name of her toolbox. */
+  /** The name of the user's toolbox. */
   readonly toolbox: string;
-  /** The name of her distrobox. */
+  /** The name of the user's distrobox. */
   readonly distrobox: string;
-  /** Where the lab's host sees this repository, read-only. A toolbox or distrobox sees it below `/run/host`. */
+  /** This repository's path on the lab's host, read-only; in a toolbox or distrobox it is below `/run/host`. */
   readonly repository: string;
-  /** Where it sees the versions of Node that are tested with: folders, node20 and so on. */
+  /** The path there of the tested versions of Node: folders, node20 and so on. */
   readonly nodes: string;
-  /** Where this machine sees the files of the lab's host, until it reboots. */
+  /** The path on this machine of the lab's host's root directory, until it reboots. */
   readonly root: string;
   /** A kernel's name, such as `pid:[4026532000]`, for each namespace that is the lab's own, until it reboots. */
   readonly namespaces: readonly string[];
-  /** Her screen and keyboard; her graphical session starts with their first use. */
+  /** The user's screen and keyboard; the graphical session starts with their first use. */
   readonly desktop: Desktop;
 
   /** Runs a command as root on the host. */
   asHost(argv: readonly string[], options?: RunOptions): Promise<Result>;
   /** Runs a command as the ordinary user on the host, in a login session without a desktop. */
   asUser(argv: readonly string[], options?: RunOptions): Promise<Result>;
-  /** Runs a command as the ordinary user on the host, in her graphical session, which starts with its first use. */
+  /** Runs a command as the ordinary user on the host, in the graphical session, which starts with its first use. */
   asGraphical(argv: readonly string[], options?: RunOptions): Promise<Result>;
   /** Runs a command in the toolbox, by `toolbox run`; the first use makes the toolbox. */
   inToolbox(argv: readonly string[], options?: RunOptions): Promise<Result>;
@@ -106,28 +108,28 @@ export interface Lab {
   /** Makes polkit give this answer to pkexec and run0 from now on. */
   polkit(answer: PolkitAnswer): Promise<void>;
   /**
-   * What polkit was asked about since boot: for pkexec the command line, for run0 the unit, as `start run-1.service`, for
-   * firewalld the action, as `org.fedoraproject.FirewallD1.info`.
+   * What polkit was asked about since boot: for pkexec the command line, for run0 the unit, as `start run-1.service`,
+   * for firewalld the action, as `org.fedoraproject.FirewallD1.info`.
    */
   prompts(): Promise<string[]>;
   /** How many commands flatpak-session-helper was asked, over the session bus, to run on the host since boot. */
   hostCalls(): Promise<number>;
 
-  /** Writes a file, and the folders on its path; in the toolbox and distrobox as root there. */
+  /** Writes a file, and creates its folders; in the toolbox and distrobox as root there. */
   writeFile(where: Where, path: string, content: string | Buffer, mode?: number): Promise<void>;
-  /** Removes a file or folder, which need not be there; in the toolbox and distrobox as root there. */
+  /** Removes a file or folder, if it exists; in the toolbox and distrobox as root there. */
   removeFile(where: Where, path: string): Promise<void>;
   /**
-   * Puts the built shim into the toolbox or distrobox, as `npm install --global` does, and a `node` (of major version `node`, default
-   * 26) into its /usr/local/bin.
+   * Puts the built shim into the toolbox or distrobox, as `npm install --global` does, and a `node` (of major version
+   * `node`, default 26) into its /usr/local/bin.
    */
   installShim(options?: { node?: 20 | 22 | 24 | 26; where?: "toolbox" | "distrobox" }): Promise<void>;
   /** GETs `http://127.0.0.1:PORT` from the host. */
   fetch(port: number, path?: string): Promise<{ status: number; body: string }>;
 
-  /** Reboots the host, and resolves when it is up again. Its disk is kept; what ran and what lay in /run and /tmp is gone. */
+  /** Reboots the host, and resolves when it is up again. Its disk is kept; processes, /run and /tmp are gone. */
   reboot(): Promise<void>;
-  /** Switches the host off: every process of it is gone when this resolves. */
+  /** Switches the host off: all of its processes are gone when this resolves. */
   stop(): Promise<void>;
 }
 
@@ -137,9 +139,9 @@ interface Place {
   session: "root" | "ada" | "graphical";
   /** What a command is prefixed with there. */
   prefix: readonly string[];
-  /** The same, to be root in a container. */
+  /** The prefix to be root in a container. */
   rootPrefix?: readonly string[];
-  /** The home of whom a command runs as. */
+  /** The home of the user that commands run as. */
   home: string;
   /** What must have run, a place and a script, before the first command since boot. */
   first?: readonly [Where, string];
@@ -183,9 +185,9 @@ const inside = "/run/portshim-lab";
 const libexec = "/usr/local/libexec/portshim-lab";
 
 /**
- * Runs a command and leaves its process id and wait status in files: `toolbox run` does not hand statuses on faithfully.
- * In perl, because sh cannot tell status 143 from SIGTERM or set odd variables, Node changes what its children inherit
- * (limits, signals, descriptors), and perl is in every Debian image.
+ * Runs a command and leaves its process id and wait status in files: `toolbox run` does not pass statuses on
+ * faithfully. In perl, because sh cannot tell status 143 from SIGTERM or set odd variables, Node changes what its
+ * children inherit (limits, signals, descriptors), and perl is in every Debian image.
  */
 const runner = `
   my ($report, $cwd, $count) = splice @ARGV, 0, 3;
@@ -202,7 +204,7 @@ const runner = `
   report "status", $?;
 `;
 
-/** What this machine lacks to run the lab, a short sentence each; empty where it can run. */
+/** What this machine lacks to run the lab, a short sentence each; empty if it can run. */
 export function labMissing(): string[] {
   const missing: string[] = [];
   if (process.getuid?.() !== 0) missing.push("The lab needs root.");
@@ -243,10 +245,10 @@ const kernelTrial = `
   test -e /proc/sys/net/ipv4/ip_unprivileged_port_start || { echo no net.ipv4.ip_unprivileged_port_start >&2; exit 1; }
 `;
 
-/** Where the versions of Node are that are tested with, below the checkout: folders node20 and so on. */
+/** The tested versions of Node, below the checkout: folders node20 and so on. */
 export const NODES = "test/nodes/node_modules";
 
-/** Boots a lab: seconds, or a minute where its images are not built yet. */
+/** Boots a lab: in seconds, or minutes if its images are not built yet. */
 export async function startLab(options: { timeout?: number } = {}): Promise<Lab> {
   const missing = labMissing();
   if (missing.length > 0) throw new Error(missing.join("\n"));
@@ -283,7 +285,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
       stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
     const output = collect(child);
-    // A command may well end without having read all that it was given.
+    // A command can end without having read all of its input.
     child.stdin?.on("error", () => {});
     child.stdin?.end(options.input);
 
@@ -294,7 +296,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
       if (status === undefined) throw new Error(`${argv.join(" ")}: did not run (${where})${said()}`);
       return { ...waitStatus(Number(status)), stdout: output.stdout, stderr: output.stderr };
     });
-    // Whoever is interested gets the rejection all the same.
+    // Those who wait for it get the rejection all the same.
     exited.catch(() => {});
 
     let over = false;
@@ -382,18 +384,18 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
   }
 
   async function polkit(answer: PolkitAnswer): Promise<void> {
-    // The rules say their number when polkitd has loaded them, so that nobody has to guess when that is.
+    // The rules log their number when polkitd has loaded them.
     const loaded = `rules ${++rules}`;
     const file = "/etc/polkit-1/rules.d/10-portshim-lab.rules";
     const template = readFileSync(join(sources, "root", file), "utf8");
     const text = template.replace("NOT_HANDLED", answer).replace("rules 0", loaded);
-    // In one step, and under a name that polkitd overlooks until then: it must not read half a file.
+    // Renamed from a name that polkitd ignores: it must not read half a file.
     await mustRun("host", ["sh", "-c", 'cat >"$1.new" && mv "$1.new" "$1"', "sh", file], { input: text });
     await journal("portshim-lab-rules", loaded);
   }
 
   async function prompts(): Promise<string[]> {
-    // Whatever was asked before this mark is in the journal before it.
+    // All that was asked before this mark is in the journal before it.
     const mark = `mark ${++marks}`;
     await mustRun("host", ["logger", "--tag", "portshim-lab-asked", mark]);
     const lines = await journal("portshim-lab-asked", mark);
@@ -452,7 +454,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
         echo "$pid"
       `;
       asker = (await mustRun("host", ["sh", "-c", script, "sh", asker])).trim();
-      // What is typed goes to what has the focus.
+      // Keys go to the window that has the focus.
       await xdotool("search", "--sync", "--onlyvisible", "--name", "^Authenticate$", "windowfocus", "--sync");
     },
     type: async (text) => {
@@ -473,7 +475,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
 
   async function reboot(): Promise<void> {
     const up = boots(60_000);
-    // Whether the command itself lives to tell is a matter of luck.
+    // The command itself may or may not survive to report it.
     const command = await spawn("host", ["systemctl", "reboot"]);
     init = await up;
     firsts.clear();
@@ -522,7 +524,7 @@ export async function startLab(options: { timeout?: number } = {}): Promise<Lab>
   };
 }
 
-/** A function that waits for the next boot, and gives the process id of its systemd. */
+/** A function that waits for the next boot, and returns the process id of its systemd. */
 function bootsOf(host: ChildProcess): (timeout: number) => Promise<number> {
   const output = collect(host);
   let seen = 0;
@@ -577,7 +579,7 @@ function readIfWhole(path: string): string | undefined {
   return text.endsWith("\n") ? text : undefined;
 }
 
-/** Takes apart what wait(2) gives. */
+/** Decodes the status of wait(2). */
 function waitStatus(word: number): Pick<Result, "status" | "signal"> {
   const number = word & 0x7f;
   if (number === 0) return { status: word >> 8, signal: null };

@@ -33,7 +33,7 @@ function app(): Promise<Running> {
   return lab.spawn("toolbox", ["node", `${repository}/test/fixture/app.js`]);
 }
 
-/** Runs a program that finds portshim as every package of the workspace does; it prints JSON. */
+/** Runs a program that imports portshim as every package of the workspace does; it prints JSON. */
 async function program(source: string): Promise<unknown> {
   const run = await lab.inToolbox(["node", "-e", source], { cwd: repository, timeout: 60_000 });
   assert.equal([run.status, run.stderr], [0, ""]);
@@ -87,7 +87,7 @@ test("a framework's application serves on port 80 after one prompt; started agai
   assert.equal([(await second.exited).stderr, await lab.hostCalls()], ["[web] serving on 80\n", calls]);
 });
 
-test("already, and the host is not asked", async () => {
+test("already satisfied, and the host is not asked", async () => {
   await lab.setThreshold(80);
   const calls = await lab.hostCalls();
   const source = 'require("portshim").ensurePorts({ start: 80 }).then((done) => console.log(JSON.stringify(done)))';
@@ -206,7 +206,7 @@ test("aborted as the lock is taken: nothing is asked, and the lock is free again
   assert.equal([(await lab.prompts()).length, await lab.threshold()], [prompts, 1024]);
 });
 
-test("what waits for another's prompt can be aborted, and gives its reason", async () => {
+test("a call that waits for another's prompt can be aborted, with its reason", async () => {
   await lab.polkit("AUTH_ADMIN");
   agent = await startAgent(lab);
   const holder = await lab.spawn("toolbox", ["portshim", "--start=80", "--", "true"]);
@@ -217,14 +217,14 @@ test("what waits for another's prompt can be aborted, and gives its reason", asy
   `;
   assert.is(await program(source), "TimeoutError");
   assert.is(await program(ABORTED_BEFORE_LOCK), "enough");
-  // The other's prompt is none of its business.
+  // The other's prompt stays open.
   assert.is.not(await prompt(), "");
   await holder.kill();
   await holder.exited;
   await gone();
 });
 
-test("beside the command line: a refusal counts for whoever waits", async () => {
+test("together with the command line: a refusal holds for all that wait", async () => {
   await lab.polkit("AUTH_ADMIN");
   const call = () =>
     program('require("portshim").ensurePorts({ start: 80 }).catch(({ code }) => console.log(JSON.stringify(code)))');

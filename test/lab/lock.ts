@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Lab } from "./lab.js";
 
 /**
- * Waits until the lock's file is open so often: by the one that holds the lock, and by those that wait for it, each of
- * which has started before a refusal that comes now. The library waits with a child, flock(1), which counts too.
+ * Waits until the lock's file is open so often: by the process that holds the lock, and by those that wait for it, all
+ * of which have then started before a refusal that comes now. The library's child, flock(1), is one more.
  */
 export async function atTheLock(lab: Lab, count: number): Promise<void> {
   const deadline = Date.now() + 30_000;

@@ -16,7 +16,7 @@ const text = (
 ${NAME} = ${value}
 # To undo it: portshim persist --remove
 `;
-/** The host's command, as polkit is asked about it and would show it. */
+/** The host's command, as polkit sees it and would show it. */
 const WRITE = `/bin/sh -c umask 022; tee ${FILE} | sysctl -p -`;
 const REMOVE = `/bin/sh -c rm -f ${FILE} || exit; sysctl -p -`;
 const BY_HAND = `Run this on the host:\n    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${NAME}=80\n`;
@@ -45,7 +45,7 @@ test.before.each(async () => {
 
 const persist = (...argv: string[]): Promise<Result> => lab.inToolbox(["portshim", "persist", ...argv]);
 
-/** The host's file; empty where there is none. */
+/** The host's file; empty if there is none. */
 const written = async () => (await lab.asHost(["sh", "-c", `cat ${FILE} 2>/dev/null`])).stdout;
 const listed = async () => (await lab.asHost(["ls", "-A", "/etc/sysctl.d"])).stdout;
 
@@ -53,8 +53,8 @@ const listed = async () => (await lab.asHost(["ls", "-A", "/etc/sysctl.d"])).std
 const asked = async () => [(await lab.prompts()).length, await lab.hostCalls()];
 
 /**
- * A fresh network namespace of the host's, as after a restart, to which the real systemd-sysctl applies the host's files:
- * of these only our setting, because the others may be the machine's. Resolves to what the command wrote there.
+ * A fresh network namespace of the host's, as after a restart, to which the real systemd-sysctl applies the host's
+ * files: of these only our setting, because the others may be the machine's. Resolves to what the command wrote there.
  */
 async function afterRestart(...argv: string[]): Promise<Result> {
   const script = `ip link set lo up && /lib/systemd/systemd-sysctl --prefix=/${NAME.replaceAll(".", "/")} && exec "$@"`;
@@ -94,7 +94,7 @@ portshim: Done. Any user can now bind ports 80 and up, also after a reboot. To u
   assert.equal(await asked(), before);
 });
 
-test("run twice, it changes nothing and asks nobody", async () => {
+test("run again, it changes nothing and asks nobody", async () => {
   await persist();
   const [prompts, inode] = [(await lab.prompts()).length, await stat()];
   const again = await persist();
@@ -108,7 +108,7 @@ test("run twice, it changes nothing and asks nobody", async () => {
 
 const stat = async () => (await lab.asHost(["stat", "--format=%i %Y %Z", FILE])).stdout;
 
-test("another file of the host's that keeps it already is enough", async () => {
+test("another file on the host that keeps it already is enough", async () => {
   await lab.setThreshold(80);
   await lab.writeFile("host", "/etc/sysctl.d/50-admin.conf", `# the admin's\n${NAME} = 70\n`);
   const before = (await lab.prompts()).length;
@@ -167,7 +167,7 @@ test("what is not there after a restart keeps nothing: /run, and a sysctl.conf t
   await lab.asHost(["sh", "-c", "mv /root/99-sysctl.conf /etc/sysctl.d/ && cp /root/sysctl.conf /etc/"]);
 });
 
-test("a file of the host's that would win is named, with its line", async () => {
+test("a file on the host that would win is named, with its line", async () => {
   await lab.writeFile("host", "/etc/sysctl.d/99-admin.conf", `# the admin's\n${NAME} = 1000\n`);
   const run = await persist();
   const again = await persist();
@@ -183,7 +183,7 @@ test("a file of the host's that would win is named, with its line", async () => 
   assert.is(restarted, 1000);
 });
 
-test("--remove takes it away, and puts the kernel's default back", async () => {
+test("--remove removes it, and restores the kernel's default", async () => {
   await persist();
   const prompts = (await lab.prompts()).length;
   const run = await persist("--remove");
@@ -200,7 +200,7 @@ test("--remove takes it away, and puts the kernel's default back", async () => {
   assert.is(await thresholdAfterRestart(), 1024);
 });
 
-test("--remove puts back what the rest of the host's files say", async () => {
+test("--remove restores what the host's other files set", async () => {
   await persist();
   await lab.writeFile("host", "/usr/lib/sysctl.d/50-vendor.conf", `${NAME} = 443\n`);
   const run = await persist("--remove");
@@ -221,7 +221,7 @@ test("a file of that name that is not portshim's is left alone", async () => {
     await lab.removeFile("host", FILE);
   }
   assert.is(await lab.threshold(), 1024);
-  // One that keeps it as well is enough, whoever wrote it.
+  // It is enough if it keeps the value as well, whoever wrote it.
   await lab.writeFile("host", FILE, `${NAME}=80\n`);
   const applied = await persist();
   const again = await persist();
@@ -233,7 +233,7 @@ test("--remove takes no --start", async () => {
   const run = await persist("--remove", "--start=80");
   const sentence = "--remove restores what the host's other files set, and takes no --start";
   assert.equal([run.status, run.stderr], [64, `portshim: ${sentence}\n`]);
-  // A variable may be there for the servers.
+  // The variable can be set for the servers.
   const variable = await lab.inToolbox(["portshim", "persist", "--remove"], { env: { PORTSHIM_START: "80" } });
   assert.equal([variable.status, variable.stderr], [0, `portshim: Nothing to do: the host has no ${FILE}.\n`]);
 });
@@ -244,7 +244,7 @@ test("on the host in a network namespace of its own: the reason", async () => {
   assert.match(run.stderr, "on the host: this is the host itself with its own network: the host");
 });
 
-test("a folder of the host's that cannot be looked into is left alone", async () => {
+test("a folder on the host that cannot be read is left alone", async () => {
   await lab.writeFile("host", FILE, `${NAME}=90\n`);
   await lab.asHost(["chmod", "700", "/etc/sysctl.d"]);
   const hidden = await persist();
@@ -253,7 +253,7 @@ test("a folder of the host's that cannot be looked into is left alone", async ()
   assert.match(hidden.stderr, "on the host: cannot read the host's /etc/sysctl.d from here\n");
 });
 
-test("where the host's folder is a link, it is followed as the host does", async () => {
+test("a link in place of the host's folder is followed as on the host", async () => {
   await lab.asHost([
     "sh",
     "-c",
@@ -298,14 +298,14 @@ test("a host without sysctl: what it keeps already cannot be set, and nothing is
   assert.match(satisfied.stderr, /^portshim: Nothing to do: /);
 });
 
-/** What is said of a work that is half done: why, what is so, and the one thing to do next. */
+/** What is said about half-done work: why, what is done, and the one thing to do next. */
 function halfDone(why: RegExp, now: string, next: string, { stderr }: Result): void {
   const [, answer = "", rest] = /^portshim: persist failed: (.*)\n([\s\S]*)/m.exec(stderr) ?? [];
   assert.ok(why.test(answer), stderr);
   assert.is(rest, `Now ${now} after the host's next reboot.\n${next}`);
 }
 
-test("a value that cannot be set: what is so with the file, and what to do", async () => {
+test("a value that cannot be set: the state of the file, and what to do", async () => {
   const remount = (mode: "ro" | "rw") => lab.asHost(["mount", "-o", `remount,bind,${mode}`, "/proc/sys/net"]);
   const next = (value: number) => `Run this on the host:\n    sudo sysctl -w ${NAME}=${value}\n`;
   await persist("--start=80");
@@ -323,7 +323,7 @@ test("a value that cannot be set: what is so with the file, and what to do", asy
   halfDone(/^sysctl: /, `there is no ${FILE}; ${NAME} is 80, and will be 1024`, next(1024), remove);
 });
 
-test("a program of the host's that cannot be executed is no refusal", async () => {
+test("a program on the host that cannot be executed is not a refusal", async () => {
   await lab.asHost(["mount", "--bind", "/dev/null", "/usr/bin/tee"]);
   const run = await persist();
   await lab.asHost(["umount", "/usr/bin/tee"]);
@@ -386,7 +386,7 @@ test("in a distrobox", async () => {
   assert.match(run.stderr, "place: a distrobox");
 });
 
-test("--via=sudo, where it asks for no password", async () => {
+test("--via=sudo, if it asks for no password", async () => {
   const refused = await persist("--via=sudo");
   assert.is(refused.status, 77);
   assert.match(refused.stderr, `permission denied by the host: sudo: `);
@@ -402,7 +402,7 @@ test("--via=sudo, where it asks for no password", async () => {
   assert.equal([run.status, await lab.threshold(), await written()], [0, 80, text(80)], run.stderr);
   const ordered = await persist("--remove", "--via=sudo,pkexec", "--dry-run");
   assert.match(ordered.stdout, "/usr/bin/sudo -n /bin/sh -c 'rm -f ");
-  // sudo asks for a password by now; the next way is taken.
+  // sudo asks for a password now; the next way is used.
   const fallback = await persist("--remove", "--via=sudo,pkexec");
   assert.equal([fallback.status, await lab.threshold(), await written()], [0, 1024, ""], fallback.stderr);
   const none = await lab.inToolbox(["portshim", "persist"], { env: { PORTSHIM_VIA: "nsenter" } });
@@ -503,13 +503,13 @@ for (const [name, mount, why, file, next] of [
     BY_HAND,
   ],
 ] as const) {
-  test(`${name}: what is so and what is not, and the next step`, async () => {
+  test(`${name}: what is done and what is not, and the next step`, async () => {
     const mounted = await lab.asHost(["sh", "-c", mount]);
     assert.is(mounted.status, 0, mounted.stderr);
     const run = await persist();
     const size = await lab.asHost(["stat", "--format=%s", FILE]);
     const threshold = await lab.threshold();
-    // It can be run again, and be undone, without room.
+    // It can be run again, and undone, on a full disk.
     const again = await persist();
     const undone = await persist("--remove");
     const after = await written();
@@ -525,7 +525,7 @@ for (const [name, mount, why, file, next] of [
 test("a file that was there before: it is emptied, or cut off, and persist knows it again", async () => {
   await lab.asHost(["sh", "-c", "mount -t tmpfs -o size=4k tmpfs /etc/sysctl.d && cp /usr/bin/tee /root/tee"]);
   const next = "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove\n";
-  // Stand-ins for a disk on which another takes the room in the moment in which tee has emptied the file.
+  // Stand-ins for a disk that another process fills right after tee has emptied the file.
   for (const [tee, why, now] of [
     ['ulimit -f 0; trap "" XFSZ; exec /root/tee "$@"', /File too large/, `is empty; ${NAME} is 80`],
     ['head -c 99 >"$1"; echo full >&2', /^full$/, `is half written; ${NAME} is 443`],
@@ -560,7 +560,7 @@ test("--remove from a read-only /etc: a sentence, and the threshold stays", asyn
 
 const SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --directory=/";
 
-/** A bridge that does `instead` where root is to be asked, in place of the real one: no real host does these things. */
+/** A bridge that runs `instead` when root would be asked, in place of the real one: no real host does these things. */
 async function throughBridge(instead: string): Promise<Record<string, string>> {
   const bridge = `#!/bin/sh\ncase "$*" in *pkexec\\ /bin/sh*) ${instead} ;; *) exec ${SPAWN} "$@" ;; esac\n`;
   await lab.writeFile("toolbox", "/opt/bridge", bridge, 0o755);
@@ -574,7 +574,7 @@ test("a host that says yes and does nothing is not believed", async () => {
   halfDone(/^the host reports success$/, `there is no ${FILE}; ${NAME} is 1024, and will be 1024`, BY_HAND, run);
 });
 
-test("a bus that dies before root was asked is not taken for a yes", async () => {
+test("a bus that dies before root was asked is not mistaken for a yes", async () => {
   const env = await throughBridge("exit 0");
   const run = await lab.inToolbox(["portshim", "persist"], { env });
   assert.is(run.status, 69);
@@ -608,7 +608,7 @@ test("a bus that dies, or a stop, when root has done half of it: that is said", 
   assert.ok(stopped.stderr.endsWith(`portshim: ${now}`), stopped.stderr);
 });
 
-test("what is no port does not get near root", async () => {
+test("an invalid port does not reach root", async () => {
   const before = (await lab.prompts()).length;
   for (const start of ["80; touch /x", "-1", "1025", "$(id)", "80\n81"]) {
     const run = await persist(`--start=${start}`);

@@ -157,7 +157,7 @@ test("a pod's container, own network, the user, with the bus: nsenter", async ()
   assertStarted(run, 80, LOWERED);
 });
 
-/** Makes the real distrobox, which has no flatpak-spawn, on a host whose distrobox-host-exec leaves a trace. */
+/** Creates the real distrobox, which has no flatpak-spawn, on a host whose distrobox-host-exec leaves a trace. */
 async function inDistrobox(argv: string[], env: Record<string, string> = {}): Promise<Result> {
   // The real one would download a program and install it as root.
   const trace = "#!/bin/sh\necho distrobox-host-exec was called >&2\nexit 1\n";
@@ -277,7 +277,7 @@ for (const [name, argv] of [
   ["a toolbox, the host's network, nginx by sudo portshim: pkexec", ["sudo", "portshim"]],
 ] as const) {
   test(name, async () => {
-    // Files of its own: the plain user may not write where nginx would, nor root open another's in /tmp.
+    // Files of its own: the ordinary user cannot write to nginx's folders, nor root open another's file in /tmp.
     const files = `/tmp/nginx-${argv[0]}`;
     const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
       (kind) => `${kind}_temp_path ${files}-${kind};`,

@@ -39,8 +39,8 @@ async function asking(...argv: string[]): Promise<Running> {
 }
 
 /**
- * The processes that belong to a portshim that asks, in the toolbox and on the host, a line each. The dead do not count:
- * systemd's user manager, left without its bus, reaps late.
+ * The processes that belong to a portshim that asks, in the toolbox and on the host, a line each. Without dead ones:
+ * systemd's user manager reaps late if it has lost its bus.
  */
 async function prompt(): Promise<string> {
   const { stdout } = await lab.asHost(["ps", "-e", "-o", "pid=,ppid=,stat=,comm="]);
@@ -109,7 +109,7 @@ test("portshim is killed while it is open: the prompt goes too", async () => {
 });
 
 test("portshim is killed, and its Node has capabilities of its own: the prompt goes too", async () => {
-  // prctl(2): exec of a program with capabilities takes PR_SET_PDEATHSIG away.
+  // prctl(2): exec of a program with capabilities resets PR_SET_PDEATHSIG.
   const own = "mkdir /opt/node && cp /usr/local/bin/node /opt/node && setcap cap_net_bind_service=+ep /opt/node/node";
   const made = await lab.inToolbox(["sh", "-c", own], { root: true });
   assert.is(made.status, 0, made.stderr);
@@ -191,7 +191,7 @@ test("the session bus dies while it is open", async () => {
   await lost(running);
 });
 
-/** portshim says that the host went away, and the prompt is gone. */
+/** portshim reports that the host went away, and the prompt is gone. */
 async function lost(running: Running): Promise<void> {
   const run = await running.exited;
   assert.equal([run.status, run.stdout, await lab.threshold()], [69, "", 1024]);

@@ -7,7 +7,7 @@ export interface Pty {
   readonly screen: string;
   /** Waits until it has shown this. */
   shows(pattern: RegExp): Promise<RegExpMatchArray>;
-  /** Waits until this program, on a terminal of its own on the host, asks for a password and takes what is typed. */
+  /** Waits until this program, on a terminal of its own on the host, asks for a password and reads it. */
   asked(program: string): Promise<void>;
   /** Presses keys: a line ends with `\n`. */
   type(keys: string): void;
@@ -32,7 +32,7 @@ export async function openPty(lab: Lab, command: string): Promise<Pty> {
     shows: (pattern) => running.waitFor(pattern),
     asked: async (program) => {
       await running.waitFor(/Password: /);
-      // It throws away what was typed before it has turned the echo off.
+      // It discards what was typed before it has turned echo off.
       const echo = `until stty -F "/dev/$(ps -C ${program} -o tty=)" | grep -q -- -echo; do sleep 0.02; done`;
       await lab.asHost(["sh", "-c", echo]);
     },

@@ -96,7 +96,7 @@ test("rootless docker: rootlessport's error without its name; after portshim per
 test("from a toolbox, README's other line: one question, and podman on the host serves", async () => {
   const asked = (await lab.prompts()).length;
   const argv = fromToolbox.split(" ").flatMap((word) => (word === "…" ? SERVER : [word]));
-  // Fedora has flatpak-spawn on PATH, Debian has not.
+  // Fedora has flatpak-spawn on PATH, Debian does not.
   const env = { PATH: "/usr/local/bin:/usr/bin:/bin:/usr/libexec/flatpak-xdg-utils" };
   const running = await lab.spawn("toolbox", argv, { env });
   await assertServed();

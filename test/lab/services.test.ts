@@ -58,7 +58,7 @@ async function answer(port: number): Promise<string> {
   }
 }
 
-/** What the journal has of a unit of the user's. */
+/** The journal of one of the user's units. */
 async function said(unit: string): Promise<string> {
   const { status, stdout, stderr } = await lab.asUser([
     "journalctl",
@@ -72,14 +72,14 @@ async function said(unit: string): Promise<string> {
   return stdout;
 }
 
-/** What polkit was asked while `work` was done. */
+/** What polkit was asked during `work`. */
 async function asked(work: () => Promise<unknown>): Promise<string[]> {
   const before = (await lab.prompts()).length;
   await work();
   return (await lab.prompts()).slice(before);
 }
 
-/** Makes a Quadlet unit of the user's: an image's entrypoint is portshim, and systemd restarts it if it fails. */
+/** Creates a Quadlet unit for the user: the image's entrypoint is portshim, and systemd restarts it if it fails. */
 async function quadlet(name: string, service: string): Promise<void> {
   const { nodes, repository, user } = lab;
   const unit = `[Unit]
@@ -113,7 +113,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus, 
   const prompts = await asked(async () => {
     await systemctl("user", "start", "refused");
     await becomes("user", "refused", "ActiveState", /^failed$/);
-    // A restart would have come by now.
+    // A restart would have happened by now.
     await sleep(1000);
   });
   assert.equal(prompts, [ASKED]);
@@ -124,7 +124,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus, 
   assert.match(await said("refused"), "RestartPreventExitStatus=NOPERM keeps a restart from asking again.");
 });
 
-test("the same without RestartPreventExitStatus: it is asked again and again", async () => {
+test("the same without RestartPreventExitStatus: it asks again and again", async () => {
   await quadlet("nuisance", "");
   await lab.polkit("NO");
   const prompts = await asked(async () => {
@@ -171,7 +171,7 @@ test("a user service on the host, the host's network, an ordinary user: pkexec",
   await systemctl("user", "stop", "server");
 });
 
-/** A server that takes its socket from systemd: sd_listen_fds(3). */
+/** A server that gets its socket from systemd: sd_listen_fds(3). */
 const ACTIVATED = `const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = process.env;
 require("node:http")
   .createServer((_, response) => response.end([process.pid, LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES].join(" ")))
@@ -229,7 +229,7 @@ test("firewalld keeps others out: check in a toolbox says so, asks nobody, and i
   const [, command = ""] =
     /\nThe host runs firewalld\. If it keeps others out, run this on the host:\n {4}(.*)\n$/.exec(report) ?? [];
 
-  // Others: a machine on the far end of a cable.
+  // Others: a machine at the other end of a cable.
   const cable = `ip netns add far && ip link add near type veth peer name far netns far && ip addr add 192.0.2.1/24 dev near &&
     ip link set near up && ip -n far addr add 192.0.2.2/24 dev far && ip -n far link set far up`;
   assert.is((await lab.asHost(["sh", "-c", cable])).status, 0);

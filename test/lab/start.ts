@@ -3,19 +3,19 @@ import * as assert from "uvu/assert";
 import type { Lab, Result } from "./lab.js";
 
 export const NAME = "net.ipv4.ip_unprivileged_port_start";
-export const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-/** The image of the lab that has all but Node and portshim. */
+/** The lab's image with everything but Node and portshim. */
 export const BASE = "localhost/portshim-lab/base:1";
 
-/** What follows portshim's options in a container: the command says what it sees of the value, and that it was reached. */
+/** What follows portshim's options in a container: the command prints the value, and that it was started. */
 export const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];
 
-/** Who a container's user is: as an image's own USER, nobody whom the host knows, and nobody's bus. */
+/** A container's user as an image's own USER, unknown to the host, and without a bus. */
 export const ANOTHER = ["--user", "1000"];
 export const HOST_NETWORK = ["--network", "host"];
 
-/** podman's and docker's options that put portshim, as an image has it, and a file that asks for 80 into a container. */
+/** podman's and docker's options that put portshim, as in an image, and a file that asks for 80 into a container. */
 export async function shimAndFile(lab: Lab): Promise<string[]> {
   const { repository } = lab;
   await lab.writeFile("host", "/etc/portshim-test/80-web.conf", `${NAME}=80\n`);
@@ -27,12 +27,12 @@ export async function shimAndFile(lab: Lab): Promise<string[]> {
   ];
 }
 
-/** The same for Node. */
+/** Their options for Node. */
 export function nodeOf({ nodes }: Lab): string[] {
   return ["--volume", `${nodes}/node26/bin/node:/usr/local/bin/node:ro`];
 }
 
-/** The same for the user's session bus. */
+/** Their options for the user's session bus. */
 export function busOf({ uid }: Lab): string[] {
   const socket = `/run/user/${uid}/bus`;
   return ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
@@ -48,7 +48,7 @@ export async function saveBase(lab: Lab): Promise<string> {
   return file;
 }
 
-/** Asserts that nobody was asked, and that the host's value is what it was: 1024. */
+/** Asserts that nobody was asked, and that the host's value is still 1024. */
 export async function untouched<T>(lab: Lab, run: () => Promise<T>): Promise<T> {
   const prompts = (await lab.prompts()).length;
   const result = await run();
@@ -56,7 +56,7 @@ export async function untouched<T>(lab: Lab, run: () => Promise<T>): Promise<T> 
   return result;
 }
 
-/** Asserts that the command was started, saying nothing but `said`, and what the value was then. */
+/** Asserts that the command was started at this value, and that portshim said nothing but `said`. */
 export function assertStarted(run: Result, value: number | "", said = /^$/): void {
   assert.equal([run.status, run.stdout], [0, `started at ${value}\n`], run.stderr);
   assert.match(run.stderr, said);

@@ -26,10 +26,10 @@ test.before(async () => {
 test.after(() => lab.stop());
 test.before.each(() => lab.setThreshold(1024));
 
-/** Prints what of the terminal is not as it was: its settings, and the flags of the server's descriptor. */
+/** Prints what has changed of the terminal: its settings, and the flags of the server's descriptor. */
 const CHANGES = "{ stty -a; grep flags /proc/self/fdinfo/0; } | diff /tmp/before -";
 
-/** Runs a command as a person's shell does, which outlives a Ctrl-C, and says what is left of the terminal. */
+/** Runs a command like an interactive shell, which survives a Ctrl-C, and prints what has changed of the terminal. */
 const SESSION = `
   trap : INT QUIT
   { stty -a; grep flags /proc/self/fdinfo/0; } >/tmp/before
@@ -39,7 +39,7 @@ const SESSION = `
 
 const sessionOf = (...argv: string[]) => ["sh", "-c", SESSION, "sh", ...argv];
 
-/** Runs a command in the toolbox, which a person has entered on her terminal. */
+/** Runs a command in the toolbox, as entered on a terminal. */
 const inToolbox = (...argv: string[]) =>
   openPty(lab, commandLine(["toolbox", "run", "--container", lab.toolbox, ...sessionOf(...argv)]));
 
@@ -49,7 +49,7 @@ function shown({ screen }: Pty): string {
   return screen.replace(/\x1b\[[\d;]*m/g, "").replace(/\r+\n/g, "\n");
 }
 
-/** How the session's command ended, once it has; the terminal is as it was. */
+/** How the session's command ended; the terminal is as before. */
 async function statusOf(pty: Pty): Promise<number> {
   const [, status] = await pty.shows(/status (\d+), changes: \r\n/);
   await pty.exited;
@@ -66,7 +66,7 @@ async function prompt(): Promise<string> {
   return [...processes, ...units.split("\n")].filter((line) => line !== "").join("\n");
 }
 
-/** Waits until nothing of it is left, a second at most. */
+/** Waits until none of them is left, a second at most. */
 async function gone(): Promise<void> {
   const deadline = Date.now() + 1000;
   while ((await prompt()) !== "") {
@@ -87,7 +87,7 @@ test("a toolbox on a terminal without any agent, the host's network, the user: p
   assert.match(screen, `    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80\n==== AUTHENTICATING FOR `);
   assert.match(screen, sentence);
   assert.not.match(screen, lab.password);
-  // Nothing of ours between the last word and the server's first, and that is in the terminal's foreground.
+  // Nothing of ours between the last word and the server's first, and the server is in the terminal's foreground.
   assert.match(screen, / {4}portshim persist --start=80\n +(\d+) +\1\nserving on 80/);
   pty.type("\x03");
   assert.is(await statusOf(pty), 130);
@@ -130,7 +130,7 @@ test("Ctrl-C at the prompt stops what runs portshim as well", async () => {
   assert.not.match(pty.screen, "went on");
 });
 
-test("Ctrl-C at the prompt, which portshim was started to ignore: 77", async () => {
+test("Ctrl-C at the prompt of a portshim that was started to ignore it: 77", async () => {
   const pty = await inToolbox("sh", "-c", `trap '' INT; ${commandLine(["portshim", ...STARTED])}`);
   await pty.asked("pkexec");
   pty.type("\x03");
@@ -188,7 +188,7 @@ for (const [name, script] of [
   });
 }
 
-test("a bridge of an unknown kind, which may hand on no terminal: it is not asked there, 77", async () => {
+test("a bridge of an unknown kind, which may not pass a terminal on: it is not asked there, 77", async () => {
   const bridge = "/opt/bridge";
   const script = '#!/bin/sh\nexec /usr/libexec/flatpak-xdg-utils/flatpak-spawn --host --watch-bus --directory=/ "$@"\n';
   await lab.writeFile("toolbox", bridge, script, 0o755);
@@ -277,7 +277,7 @@ test("persist, and --remove", async () => {
   await gone();
 });
 
-test("on the host itself pkexec asks by itself, as ever: the right password, and Ctrl-C", async () => {
+test("on the host itself pkexec asks by itself: the right password, and Ctrl-C", async () => {
   const path = `PATH=${lab.nodes}/node26/bin:/usr/sbin:/usr/bin`;
   const start = () => openPty(lab, commandLine(sessionOf("env", path, `${lab.repository}/shim/portshim`, ...STARTED)));
   const calls = await lab.hostCalls();

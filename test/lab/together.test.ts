@@ -62,7 +62,7 @@ test("twenty, a wrong password: one prompt, one Node, all say that it was refuse
   assert.equal([(await lab.prompts()).slice(before), nodes, await lab.threshold()], [[ASKED], 1, 1024]);
 });
 
-test("twenty, and polkit says no at once: one question, all say that it was refused; who starts then asks again", async () => {
+test("twenty, and polkit says no at once: one question, all say that it was refused; one that starts afterwards asks again", async () => {
   await lab.polkit("NO");
   const before = (await lab.prompts()).length;
   // The first must not be done before the last has started.

@@ -4,7 +4,7 @@ import type { Lab, Running } from "./lab.js";
 
 const ANOTHERS = "portshim: permission denied to another portshim, which asked the host just before\n";
 
-/** Takes the port from 80 up that it is told, and says so. */
+/** Binds the given port, from 80 up, and says so. */
 const BIND = `
   use Socket;
   socket my $s, AF_INET, SOCK_STREAM, 0;
@@ -13,8 +13,8 @@ const BIND = `
 `;
 
 /**
- * $1 is the folder of the Nodes, $2 where the reports go, $3 how many servers, $4 the program. In front of each Node is a
- * script that notes its start and then, while there is a file `held`, waits.
+ * $1 is the folder of the Nodes, $2 where the reports go, $3 how many servers, $4 the program. In front of each Node is
+ * a script that notes its start and then, while there is a file `held`, waits.
  */
 const TOGETHER = `
   trap 'trap - TERM; kill -TERM 0' TERM
@@ -48,7 +48,7 @@ export interface Start {
 }
 
 /** Servers that were started at once. */
-export interface Together extends Pick<Running, "kill" | "exited"> {
+interface Together extends Pick<Running, "kill" | "exited"> {
   /** Lets the Nodes go on that were held. */
   release(): Promise<void>;
   /** Waits until all have ended: how each did, in the order of their ports, and how many Nodes were started. */

@@ -73,7 +73,7 @@ test("the host is called once: the shell that says what it has becomes what sets
   assert.is((await lab.hostCalls()) - calls, 1);
 });
 
-test("polkit answers NO: 77, said so, nothing changed; with --optional the command starts", async () => {
+test("polkit answers NO: 77, a message, nothing changed; with --optional the command starts", async () => {
   await lab.polkit("NO");
   const refused = await portshim(STARTED);
   assert.equal([refused.status, refused.stdout, await lab.threshold()], [77, "", 1024]);
@@ -126,7 +126,7 @@ test("no session bus", async () => {
 });
 
 test("a host without flatpak", async () => {
-  // A session bus of its own, on which nobody offers flatpak's service.
+  // A session bus of its own, without flatpak's service.
   const socket = `/run/user/${lab.uid}/bare`;
   const allow = '<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/>';
   const config = `<busconfig><listen>unix:path=${socket}</listen><policy context="default">${allow}</policy></busconfig>`;
@@ -192,20 +192,20 @@ test("a route that says yes and changes nothing has failed", async () => {
   assert.match(run.stderr, `the host reports success, but ${NAME} is still 1024\n`);
 });
 
-test("toolbox run hands portshim's statuses on, and adds no word of its own", async () => {
+test("toolbox run passes portshim's statuses on, and adds no message of its own", async () => {
   await lab.polkit("NO");
   for (const [argv, status, end] of [
     [["--frob"], 64, 'portshim: unknown option "--frob"; see portshim --help\n'],
     [["--via=nsenter", ...STARTED], 69, BY_HAND],
     [STARTED, 77, "RestartPreventExitStatus=NOPERM keeps a restart from asking again.\n"],
   ] as const) {
-    // The lab's runner would hand on any status.
+    // The lab's runner would pass on any status.
     const run = await lab.asUser(["toolbox", "run", "--container", lab.toolbox, "portshim", ...argv]);
     assert.equal([run.status, run.stdout, run.stderr.slice(-end.length)], [status, "", end]);
   }
 });
 
-test("what the host's files ask for counts where the container's ask for nothing", async () => {
+test("the host's files decide if the container's ask for nothing", async () => {
   await lab.removeFile("toolbox", "/etc/sysctl.d/80-web.conf");
   await lab.writeFile("host", "/etc/sysctl.d/60-host.conf", `${NAME} = 443\n`);
   const run = await portshim(STARTED);

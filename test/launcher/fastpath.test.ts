@@ -17,7 +17,7 @@ import * as assert from "uvu/assert";
 import type { Options } from "../../shim/lib/attempt/options.js";
 import { parse } from "../../shim/lib/cli/arguments.js";
 import { wanted } from "../../shim/lib/facts/facts.js";
-import { FILE, isSatisfied, NAME } from "../../shim/lib/here/threshold.js";
+import { isSatisfied, SETTING, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { resolve } from "../../shim/lib/sysctl/resolve.js";
 import { PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
@@ -39,13 +39,13 @@ import {
 const test = suite("the launcher skips the helper only if it would find nothing to do", "root", "tools");
 const refusing = suite("a kernel that refuses openat2", "root", "tools", "compiler");
 
-/** As many wrong starts as a person reads. */
+/** Most wrong starts to show. */
 const ENOUGH = 4;
 
 /** The user that is root in a Namespace. */
 const ORDINARY_ID = 65534;
 
-/** What the launcher is asked, and where. */
+/** A start, and its surroundings. */
 interface Start {
   readonly tree: Tree;
   /** The threshold in force. */
@@ -54,7 +54,7 @@ interface Start {
   readonly env: Record<string, string>;
 }
 
-/** A namespace in which the launcher can be started, beside a helper that cannot help. */
+/** A namespace in which the launcher can be started, with a helper that does nothing. */
 class Stage {
   readonly #launcher: string;
   readonly #environment: Record<string, string>;
@@ -72,7 +72,7 @@ class Stage {
     const programs = folder("bin");
     writeFileSync(join(programs, "node"), "#!/bin/sh\necho asked\nexit 64\n");
     chmodSync(join(programs, "node"), 0o755);
-    // The lock's place must not be this machine's.
+    // The lock must not be on this machine.
     const runtime = folder("runtime");
     chmodSync(runtime, 0o700);
     chownSync(runtime, ORDINARY_ID, ORDINARY_ID);
@@ -83,19 +83,19 @@ class Stage {
     return new Stage(await Namespace.open());
   }
 
-  /** Whether the launcher, behind a command that it may have before it, starts its own without asking the helper. */
+  /** Whether the launcher, run by a command if one is given, starts its own without asking the helper. */
   async skips({ tree, live, argv, env }: Start, before: readonly string[] = []): Promise<boolean> {
     const variables = Object.entries({ ...this.#environment, ...env }).map(([name, value]) => `${name}=${value}`);
     const words = ["/usr/bin/env", "-i", ...variables, ...before, this.#launcher, ...argv].map(word).join(" ");
     return this.#with(tree, async () => {
-      const script = `echo ${live} >${FILE}; ${words} </dev/null 2>/dev/null`;
+      const script = `echo ${live} >${SETTING_FILE}; ${words} </dev/null 2>/dev/null`;
       const output = await this.namespace.run(script).catch((error) => `${error}`);
       if (output === "started\n" || output === "asked\n") return output === "started\n";
       throw new Error(`the launcher wrote ${quote(output)}\n${shown({ tree, live, argv, env })}`);
     });
   }
 
-  /** Whether the helper, in the same place, would have had nothing to do. */
+  /** Whether the helper would have had nothing to do in the same situation. */
   nothingToDo({ tree, live, argv, env }: Start): Promise<boolean> {
     let options: Options;
     try {
@@ -148,7 +148,9 @@ function shown({ tree, live, argv, env }: Start): string {
 
 const COMMAND = ["--", "/bin/echo", "started"];
 
-/** The container's tree, and sometimes the host's and the files of procps, with the threshold near what they ask for. */
+/**
+ * The container's tree, and sometimes the host's and the files of procps, with the threshold near what they ask for.
+ */
 function start(random: Random): Start {
   const low = random.pick([0, 1, 70, 79, 80, 80, 80, 80, 443, 1024]);
   const enough =
@@ -171,7 +173,7 @@ function start(random: Random): Start {
   return { tree, live: Math.max(0, live + random.pick([0, 0, 0, -1, 1])), ...invocation(random) };
 }
 
-/** Without those that lie where another does, or below it. */
+/** Without entries at the path of another one, or below it. */
 function unique(tree: Tree): Tree {
   const isBelow = (path: string, other: string) => path === other || path.startsWith(`${other}/`);
   return tree.filter(
@@ -189,10 +191,10 @@ const FIFO = { node: ["p"] };
 /** /dev/zero: it never ends. */
 const DEVICE = { node: ["c", "1", "5"] };
 
-/** What is no file that can be read, or a long one. */
+/** Anything but a short file that can be read. */
 function odd(random: Random): Entry[] {
   const path = `${random.pick(["etc", "run", "usr/lib"])}/sysctl.d/${random.pick(["00-odd", "60-odd", "99-odd"])}.conf`;
-  const line = `${NAME}=${random.pick(["80", "79", "443"])}\n`;
+  const line = `${SETTING}=${random.pick(["80", "79", "443"])}\n`;
   const forms = [
     () => [{ path, ...FIFO }],
     () => [{ path, ...DEVICE }],
@@ -215,9 +217,9 @@ function padded(length: number, line: string): string[] {
   return [comment.repeat(rest / comment.length), "\n".repeat(rest % comment.length), line];
 }
 
-/** Links as a host has them, which lead to other files than they seem to from here. */
+/** Links of a host, which from here would lead to other files. */
 function linked(random: Random, values: readonly string[]): Entry[] {
-  const pieces = [`${NAME}=${random.chance(0.6) ? random.pick(values) : random.pick(["79", "80", "443"])}\n`];
+  const pieces = [`${SETTING}=${random.chance(0.6) ? random.pick(values) : random.pick(["79", "80", "443"])}\n`];
   const target = { path: "etc/static/web.conf", pieces };
   const link = random.pick([
     "/etc/static/web.conf",
@@ -234,7 +236,7 @@ function linked(random: Random, values: readonly string[]): Entry[] {
   ];
   const folder = random.pick(["etc", "usr/lib", "run"]);
   if (random.chance(0.7)) return [{ path: `${folder}/sysctl.d/70-linked.conf`, link }, target, ...further];
-  // The folder itself, as on a host that keeps its configuration elsewhere.
+  // The folder itself, as on a host whose configuration is elsewhere.
   return [
     { path: `${folder}/sysctl.d`, link: random.pick(["/etc/static", "../etc/static", "../../../../etc/static"]) },
     target,
@@ -247,7 +249,7 @@ function numbers(piece: string): number[] {
 
 /** /etc/sysctl.conf, as the first file of a tree. */
 function legacy(random: Random, tree: Tree): Entry[] {
-  const body = tree.find(({ pieces }) => pieces) ?? { pieces: [`${random.pick(["#", ""])}${NAME}=443\n`] };
+  const body = tree.find(({ pieces }) => pieces) ?? { pieces: [`${random.pick(["#", ""])}${SETTING}=443\n`] };
   return [{ ...body, path: "etc/sysctl.conf" }];
 }
 
@@ -275,7 +277,7 @@ const NUMBERS = [
 const SECONDS = ["", "1", "60", "120", "999", "1000", "86400", "86401", "0", "01", "1e2", "-5", "x", "9 9"];
 const SWITCHES = ["", "", "0", "1", "1", "2", "yes", "01", "1 "];
 
-/** Mostly nothing but the command; else options and variables, some of them no good. */
+/** Mostly nothing but the command; else options and variables, some of them invalid. */
 function invocation(random: Random): Pick<Start, "argv" | "env"> {
   const env: Record<string, string> = random.chance(0.1) ? { ...random.pick(OTHER_VARIABLES) } : {};
   if (random.chance(0.65)) return { argv: COMMAND, env };
@@ -325,7 +327,7 @@ function option(random: Random): string[] {
   return random.pick(forms)();
 }
 
-/** What resembles our variables. */
+/** Variables that resemble ours. */
 const OTHER_VARIABLES: readonly Record<string, string>[] = [
   { PORTSHIM: "1", PORTSHIM_: "1024", PORTSHIM_STARTS: "1024" },
   { portshim_start: "1024", XPORTSHIM_START: "1024", " PORTSHIM_START": "1024" },
@@ -388,7 +390,7 @@ const HEADER = [
   "",
 ];
 
-/** What Fedora 40 and later have below / before anybody changes anything, comments shortened. */
+/** The stock files of Fedora 40 and later, comments shortened. */
 const FEDORA: Tree = [
   file(
     "usr/lib/sysctl.d/10-default-yama-scope.conf",
@@ -501,21 +503,21 @@ const web = (text: string): Tree => [file("etc/sysctl.d/80-web.conf", text)];
 
 const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
   ["no drop-ins", []],
-  ["one that asks for 80", web(`${NAME} = 80`)],
-  ["one without blanks", web(`${NAME}=80`)],
-  ["one by its path", web(`${NAME.replaceAll(".", "/")} = 80`)],
-  ["one that may fail", web(`-${NAME} = 80`)],
-  ["a comment about another value", web(`# ${NAME} = 70`)],
-  ["a comment without a blank", web(`#${NAME}=70`)],
-  ["Windows' line ends", web(`${NAME} = 80\r`)],
+  ["one that asks for 80", web(`${SETTING} = 80`)],
+  ["one without blanks", web(`${SETTING}=80`)],
+  ["one by its path", web(`${SETTING.replaceAll(".", "/")} = 80`)],
+  ["one that may fail", web(`-${SETTING} = 80`)],
+  ["a comment about another value", web(`# ${SETTING} = 70`)],
+  ["a comment without a blank", web(`#${SETTING}=70`)],
+  ["Windows' line ends", web(`${SETTING} = 80\r`)],
   ["the stock files of this machine", ours()],
-  ["the stock files of this machine, and one", [...ours(), ...web(`${NAME} = 80`)]],
+  ["the stock files of this machine, and one", [...ours(), ...web(`${SETTING} = 80`)]],
   ["Fedora's stock files", FEDORA],
-  ["Fedora's stock files, and one", [...FEDORA, ...web(`${NAME} = 80`)]],
+  ["Fedora's stock files, and one", [...FEDORA, ...web(`${SETTING} = 80`)]],
   ["Fedora's stock files on the host as well", [...FEDORA, ...onHost(FEDORA)]],
-  ["one on the host", [...FEDORA, ...onHost([...FEDORA, ...web(`${NAME} = 80`)])]],
-  ["one for 443", web(`${NAME} = 443`), 443],
-  ["one for 443 with Fedora's stock files", [...FEDORA, ...web(`${NAME.replaceAll(".", "/")}=443`)], 443],
+  ["one on the host", [...FEDORA, ...onHost([...FEDORA, ...web(`${SETTING} = 80`)])]],
+  ["one for 443", web(`${SETTING} = 443`), 443],
+  ["one for 443 with Fedora's stock files", [...FEDORA, ...web(`${SETTING.replaceAll(".", "/")}=443`)], 443],
   ["a fifo", [{ path: "etc/sysctl.d/x.conf", ...FIFO }]],
   ["a device", [{ path: "etc/sysctl.d/x.conf", ...DEVICE }]],
   ["a folder", [{ path: "etc/sysctl.d/x.conf" }]],
@@ -529,7 +531,7 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
   ],
   ["a fifo for /etc/sysctl.conf", [{ path: "etc/sysctl.conf", ...FIFO }]],
   ["a fifo for a folder", onHost([{ path: "etc/sysctl.d", ...FIFO }])],
-  ["what cannot be read", [{ path: "etc/sysctl.d/x.conf", pieces: [`${NAME} = 70\n`], isSecret: true }]],
+  ["what cannot be read", [{ path: "etc/sysctl.d/x.conf", pieces: [`${SETTING} = 70\n`], isSecret: true }]],
   [
     "a host's fifo, device, folder and link to nothing",
     onHost([
@@ -543,41 +545,41 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
     "a host's link to a file of the host's",
     onHost([
       { path: "etc/sysctl.d/web.conf", link: "../../../../../etc/static/web.conf" },
-      file("etc/static/web.conf", `${NAME} = 80`),
-    ]).concat(file("etc/static/web.conf", `${NAME} = 70`)),
+      file("etc/static/web.conf", `${SETTING} = 80`),
+    ]).concat(file("etc/static/web.conf", `${SETTING} = 70`)),
   ],
 ];
 
 const A_MILLION = 1_000_000;
 
-/** Starts for which the helper has to be asked, most of them once missed. */
+/** Starts for which the helper has to be asked; most of them were missed once. */
 const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ["braces in a glob", { tree: web("net.ipv4.ip_unpriv*{_start,_x} = 70") }],
   ["a glob that ends with a slash", { tree: web("net/ipv4/ip_unprivileged_port_s*t/ = 70") }],
   ["a glob that ends with a dot", { tree: web("net.ipv4.ip_unprivileged_port_s*t. = 70") }],
   ["a backslash in a glob", { tree: web("net.ipv4.ip_unpriv*\\start = 70") }],
-  ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${NAME} = 70`)] }],
-  ["a comment behind the value", { tree: web(`${NAME} = 0 # was ${NAME} = 80`) }],
-  ["half the name behind the value", { tree: web(`${NAME} = 70 ged_port_start=80`) }],
-  ["the name behind a glob's value", { tree: web(`net.ipv4.ip_unprivileged_port_star* = 70 ${NAME} = 80`) }],
+  ["a file's name that looks like a comment", { tree: [file("etc/sysctl.d/a.conf:#.conf", `${SETTING} = 70`)] }],
+  ["a comment behind the value", { tree: web(`${SETTING} = 0 # was ${SETTING} = 80`) }],
+  ["half the name behind the value", { tree: web(`${SETTING} = 70 ged_port_start=80`) }],
+  ["the name behind a glob's value", { tree: web(`net.ipv4.ip_unprivileged_port_star* = 70 ${SETTING} = 80`) }],
   ["half the name behind a glob's value", { tree: web("net.ipv4.ip_unprivileged_port_star* = 70 ged_port_start=80") }],
-  ["a NUL before it", { tree: web(`#\0${NAME} = 70`) }],
-  ["a CR before it", { tree: web(`#\r${NAME} = 70`) }],
+  ["a NUL before it", { tree: web(`#\0${SETTING} = 70`) }],
+  ["a CR before it", { tree: web(`#\r${SETTING} = 70`) }],
   [
     "no final line end, and digits in the next file",
-    { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${NAME} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
+    { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${SETTING} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
   ],
   [
     "a link of the host's to a file of the host's",
     {
       tree: onHost([
         { path: "etc/sysctl.d/web.conf", link: "/etc/static/web.conf" },
-        file("etc/static/web.conf", `${NAME} = 70`),
+        file("etc/static/web.conf", `${SETTING} = 70`),
       ]),
     },
   ],
-  ["a line with a million blanks", { tree: web(`${NAME} = 70${" ".repeat(A_MILLION)}x`) }],
-  ["after a line of a million letters", { tree: web(`#${"x".repeat(A_MILLION)}\n${NAME} = 70`) }],
+  ["a line with a million blanks", { tree: web(`${SETTING} = 70${" ".repeat(A_MILLION)}x`) }],
+  ["after a line of a million letters", { tree: web(`#${"x".repeat(A_MILLION)}\n${SETTING} = 70`) }],
   ["the first of two --start is no number", { argv: ["--start=x", "--start=80", ...COMMAND] }],
   ["--start without its value", { argv: ["--start", "--timeout=5", ...COMMAND] }],
   ["the first of two --timeout is none", { argv: ["--timeout=0", "--timeout=5", ...COMMAND] }],
@@ -587,27 +589,30 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
   ],
   [
     "1024 in a file that an empty one masks",
-    { live: 1024, tree: [file("etc/sysctl.d/web.conf"), file("usr/lib/sysctl.d/web.conf", `${NAME} = 1024`)] },
+    { live: 1024, tree: [file("etc/sysctl.d/web.conf"), file("usr/lib/sysctl.d/web.conf", `${SETTING} = 1024`)] },
   ],
   [
     "443 in a file that could be masked",
-    { live: 443, tree: [file("usr/lib/sysctl.d/web.conf", `${NAME} = 443`), file("run/sysctl.d/web.conf")] },
+    { live: 443, tree: [file("usr/lib/sysctl.d/web.conf", `${SETTING} = 443`), file("run/sysctl.d/web.conf")] },
   ],
   [
     "443, and on the host 1024, if 443 is not what is wanted here",
-    { live: 443, tree: onHost(web(`${NAME} = 443`)).concat(file("etc/sysctl.d/a.conf", `${NAME} = 80`)) },
+    { live: 443, tree: onHost(web(`${SETTING} = 443`)).concat(file("etc/sysctl.d/a.conf", `${SETTING} = 80`)) },
   ],
   [
     "443 by a glob, and excluded from it",
-    { live: 443, tree: web(`net.ipv4.ip_unprivileged_port_star* = 443\n-${NAME}`) },
+    { live: 443, tree: web(`net.ipv4.ip_unprivileged_port_star* = 443\n-${SETTING}`) },
   ],
-  ["443, and what is asked for is refused by the kernel", { live: 443, tree: web(`${NAME} = 40000`) }],
-  ["443, and then more", { live: 443, tree: web(`${NAME} = 443`).concat(file("etc/sysctl.conf", `${NAME} = 80`)) }],
-  ["a value of 64 KiB", { tree: [{ path: "etc/sysctl.d/web.conf", pieces: padded(65536, `${NAME} = 70\n`) }] }],
+  ["443, and what is asked for is invalid", { live: 443, tree: web(`${SETTING} = 40000`) }],
+  [
+    "443, and then more",
+    { live: 443, tree: web(`${SETTING} = 443`).concat(file("etc/sysctl.conf", `${SETTING} = 80`)) },
+  ],
+  ["a value of 64 KiB", { tree: [{ path: "etc/sysctl.d/web.conf", pieces: padded(65536, `${SETTING} = 70\n`) }] }],
   ["PORTSHIM_QUIET is 2", { env: { PORTSHIM_QUIET: "2" } }],
 ];
 
-test("what was wrong once is not again", async () => {
+test("what was wrong once is right", async () => {
   const wrong: string[] = [];
   const stage = await Stage.open();
   try {
@@ -622,7 +627,7 @@ test("what was wrong once is not again", async () => {
   assert.equal(wrong, []);
 });
 
-test("if it is plain that nothing is to be done, it does skip the helper", async () => {
+test("it skips the helper if there is certainly nothing to do", async () => {
   const lazy: string[] = [];
   const stage = await Stage.open();
   try {
@@ -637,13 +642,13 @@ test("if it is plain that nothing is to be done, it does skip the helper", async
   assert.equal(lazy, []);
 });
 
-refusing("the helper is asked if the host's files can be seen, and only then", async () => {
+refusing("without openat2 the helper is asked if the host's files can be seen, and only then", async () => {
   const stage = await Stage.open();
   const refuse = join(stage.namespace.shared, "refuse");
   execFileSync("gcc", ["-Wall", "-Werror", "-o", refuse, join(ROOT, "test", "launcher", "refuse.c")]);
   const skips = (tree: Tree, ...before: string[]) => stage.skips({ tree, live: 80, argv: COMMAND, env: {} }, before);
   try {
-    const [host, none] = [onHost(web(`${NAME} = 80`)), web(`${NAME} = 80`)];
+    const [host, none] = [onHost(web(`${SETTING} = 80`)), web(`${SETTING} = 80`)];
     assert.ok(await skips(host));
     for (const error of ["EPERM", "ENOSYS"] as const) {
       const number = String(constants.errno[error]);

@@ -30,7 +30,7 @@ function pathWithNode(script: string, mode = 0o755): string {
   return `${bin}:${PATH_WITHOUT_NODE}`;
 }
 
-/** An empty sysctl.d tree would need a mount; --start makes a test independent of this machine's files. */
+/** --start makes a test independent of this machine's files; an empty sysctl.d tree would need a mount. */
 const START = "--start=80";
 const STARTED = ["--", "/bin/sh", "-c", "echo started"];
 const ANYWAY = "portshim: starting the command anyway (--optional)\n";
@@ -38,7 +38,7 @@ const ANYWAY = "portshim: starting the command anyway (--optional)\n";
 const run = (argv: readonly string[], situation: Partial<Situation> = {}) =>
   inNamespace([PORTSHIM, ...argv], { threshold: 1024, ...situation });
 
-test("nothing to do: no Node, and the command's own status", () => {
+test("nothing to do: no Node, and the command's status", () => {
   const env = { PATH: PATH_WITHOUT_NODE };
   const { status, stdout, stderr } = run([START, "--", "/bin/sh", "-c", "exit 7"], { threshold: 80, env });
   assert.equal([status, stdout, stderr], [7, "", ""]);
@@ -60,19 +60,19 @@ test("nothing to do: no child, nothing is written to any descriptor", () => {
   assert.equal(calls("write,writev,fork,vfork,clone,clone3", [START, "--", "/bin/true"], 80), []);
 });
 
-test("nor is a word to standard output if something is to be done", () => {
+test("something to do: nothing is written to standard output", () => {
   const written = calls("write,writev", [START, "--", "/bin/true"], 1024);
   assert.ok(written.some((line) => /write\w*\(2, /.test(line)));
   assert.not(written.some((line) => /write\w*\(1, /.test(line)));
 });
 
-test("what can be written is written, then the command starts", () => {
+test("if the setting can be written it is, then the command starts", () => {
   const { status, stdout, stderr, threshold } = run([START, ...STARTED]);
   assert.equal([status, stdout, threshold], [0, "started\n", 80]);
   assert.match(stderr, /^portshim: .*\nportshim: Done.*\n {4}portshim persist.*\n$/);
 });
 
-test("--quiet says nothing of what went well", () => {
+test("--quiet says nothing about success", () => {
   for (const [flags, env] of [
     [["--quiet"], {}],
     [[], { PORTSHIM_QUIET: "1" }],
@@ -102,7 +102,7 @@ test("--dry-run if there is no way: 69", () => {
   assert.match(stdout, /There is no way from here\.\n[\s\S]*sudo sysctl -w/);
 });
 
-test("--help and --version speak on stdout and end well", () => {
+test("--help and --version write to stdout, with status 0", () => {
   const help = run(["--help"]);
   assert.equal([help.status, help.stderr], [0, ""]);
   assert.match(help.stdout, /^Usage: portshim \[options\] -- command/);
@@ -130,7 +130,7 @@ const MISUSE: readonly (readonly [argv: readonly string[], sentence: RegExp])[] 
   [["/bin/true"], /put -- before the command: portshim -- \/bin\/true/],
 ];
 for (const [argv, sentence] of MISUSE) {
-  test(`${JSON.stringify(argv)} is refused with 64, whatever the threshold, --optional or not`, () => {
+  test(`${JSON.stringify(argv)} is rejected with 64, whatever the threshold, --optional or not`, () => {
     for (const threshold of [0, 1024]) {
       const result = run(argv, { threshold, env: { PATH: pathWith(26), PORTSHIM_OPTIONAL: "1" } });
       assert.equal([result.status, result.stdout, result.threshold], [64, "", threshold]);
@@ -140,7 +140,7 @@ for (const [argv, sentence] of MISUSE) {
   });
 }
 
-test("a wrong variable is refused with 64, whatever the threshold, by a start and by check", () => {
+test("a wrong variable is rejected with 64, whatever the threshold, by a start and by check", () => {
   const wrong: NodeJS.ProcessEnv[] = [
     { PORTSHIM_START: "http" },
     { PORTSHIM_TIMEOUT: "-1" },
@@ -157,12 +157,12 @@ test("a wrong variable is refused with 64, whatever the threshold, by a start an
   }
 });
 
-test("what asked is named: a variable", () => {
+test("a variable that asked is named", () => {
   const { stderr } = run(STARTED, { env: { PATH: pathWith(26), PORTSHIM_START: "80" } });
   assert.match(stderr, /^portshim: PORTSHIM_START /);
 });
 
-test("a command that is not there: 127, or cannot be executed: 126, and nothing is changed for it", () => {
+test("no such command: 127; it cannot be executed: 126; and nothing is changed", () => {
   const missing = "No such file or directory";
   for (const [command, status, sentence, helpers = sentence] of [
     ["/nonexistent", 127, missing],
@@ -212,7 +212,7 @@ test("no Node: 69, and what to do in either network; with --optional the command
   }
 });
 
-test("no Node: a server that was to be dropped does not start, --optional or not", () => {
+test("no Node: a server that should be dropped does not start, --optional or not", () => {
   for (const [flags, variables] of [
     [["--user=65534"], {}],
     [["--user", "65534"], {}],
@@ -245,7 +245,7 @@ test("a Node that cannot be started says why, with 69", () => {
   }
 });
 
-test("Debian's old name for it is Node, too", () => {
+test("Debian's old name of Node works, too", () => {
   const bin = folder();
   symlinkSync(node(26), join(bin, "nodejs"));
   const { status, threshold } = run([START, ...STARTED], { env: { PATH: `${bin}:${PATH_WITHOUT_NODE}` } });
@@ -260,7 +260,7 @@ for (const version of NODE_VERSIONS) {
 }
 
 test("an old Node says so, with 69, and --optional starts the command", () => {
-  // Marked fake: no Node below 20 is at hand. This is a new one that takes itself for an old one.
+  // Marked fake: no Node below 20 is available. This is a new one that reports an old version.
   const patch = join(folder(), "patch.js");
   const versions = '{ ...process.versions, node: "18.20.4" }';
   writeFileSync(patch, `Object.defineProperty(process, "versions", { value: ${versions} });\n`);
@@ -272,7 +272,7 @@ test("an old Node says so, with 69, and --optional starts the command", () => {
   assert.equal([same.status, same.stdout, same.stderr], [0, "started\n", sentence + ANYWAY]);
 });
 
-test("an old Node can read main.js as far as that", () => {
+test("an old Node can parse main.js", () => {
   const text = readFileSync(join(LIBRARY, "main.js"), "utf8");
   assert.match(text, /process\.versions\.node/);
   assert.not.match(text, /=>|`|\?\.|\?\?|\b(?:const|let|class|async|import)\b/);
@@ -288,7 +288,7 @@ test("main.js by hand: 64", () => {
 });
 
 test("a helper that was killed: 70; with --optional the command starts, but not with --user", () => {
-  // Marked fake: it dies as a Node that the kernel kills for want of memory.
+  // Marked fake: it dies like a Node that the kernel kills because memory is short.
   const env = { PATH: pathWithNode("#!/bin/sh\nkill -9 $$\n") };
   const sentence = "portshim: internal error (please report it): signal 9 ended the helper\n";
   for (const [flags, expected] of [
@@ -304,7 +304,7 @@ test("a helper that was killed: 70; with --optional the command starts, but not 
   }
 });
 
-/** Puts the launcher below `home`, and its helper, if there is to be one. */
+/** Puts the launcher below `home`, and its helper, if wanted. */
 function install(home: string, layout: "image" | "npm", isWhole = true): string {
   const [launcher, library] =
     layout === "npm" ? [`launcher/${basename(PORTSHIM)}`, "lib"] : ["bin/portshim", "lib/portshim"];
@@ -338,7 +338,7 @@ test("without main.js: 70, and where it was looked for; with --optional the comm
   }
 });
 
-test("without /proc it takes the helper of an image", () => {
+test("without /proc it uses the helper of an image", () => {
   const home = folder();
   install(home, "image");
   const prepare = `mount --bind ${home} /usr/local; mount -t tmpfs tmpfs /proc`;
@@ -350,7 +350,7 @@ test("without /proc it takes the helper of an image", () => {
   assert.match(stdout, /^portshim /);
 });
 
-test("a root that holds the launcher and one static program", () => {
+test("a root with nothing but the launcher and one static program", () => {
   const root = folder();
   cpSync(PORTSHIM, join(root, "usr/local/bin/portshim"));
   // By this name busybox is echo.
@@ -367,7 +367,7 @@ test("a root that holds the launcher and one static program", () => {
   const sentence = "portshim: internal error: portshim is not installed completely: ";
   const path = "/usr/local/bin/../lib/main.js: No such file or directory\n";
   assert.equal(start(1024), [70, "", sentence + path]);
-  // As an image has it, without a Node.
+  // As in an image, without a Node.
   cpSync(LIBRARY, join(root, "usr/local/lib/portshim"), { recursive: true });
   assert.equal(start(80), [0, "started\n", ""]);
   assert.equal(start(1024), [69, "", NO_NODE]);
@@ -403,7 +403,7 @@ test("--optional starts the command after a failure, and not after misuse", () =
   assert.equal([misused.status, misused.stdout], [64, ""]);
 });
 
-test("what was asked for and could not be written is a failure; a reader that has read enough is none", () => {
+test("output that cannot be written is a failure; a reader that has read enough is not", () => {
   const inShell = (script: string) => inNamespace(["/bin/sh", "-c", script, PORTSHIM], { threshold: 80 });
   for (const argv of ["check --start=80 --json", "--help", "--dry-run --start=80"]) {
     const full = inShell(`"$0" ${argv} >/dev/full`);
@@ -419,7 +419,7 @@ test("Node's variables are the server's and not the helper's", () => {
   const required = join(folder(), "required.js");
   writeFileSync(required, `require("node:fs").writeFileSync(${JSON.stringify(mark)}, "")\n`);
   const variables = [`NODE_OPTIONS=--require=${required}`, "NODE_CHANNEL_FD=3", "NODE_EXTRA_CA_CERTS=/x", "NODEX=1"];
-  // Not for the Node that runs the test's shell: there is none.
+  // Only portshim runs a Node here: the test's shell does not.
   const argv = ["/usr/bin/env", ...variables, PORTSHIM, START, "--", "/usr/bin/env"];
   const { status, stdout, threshold } = inNamespace(argv, { threshold: 1024 });
   assert.equal([status, threshold], [0, 80]);
@@ -436,7 +436,7 @@ test("a launcher that is set-user-ID or set-group-ID refuses to run, with 77", (
     ["0:0", 4755, true],
     ["0:0", 2755, true],
   ] as const) {
-    // A mount of our own: /tmp can be nosuid.
+    // A mount of its own: /tmp can be nosuid.
     const prepare = `mount -t tmpfs -o mode=755 tmpfs ${bin}; cp ${PORTSHIM} ${copy}; chown ${owner} ${copy}; chmod ${mode} ${copy}`;
     for (const argv of [[START, ...STARTED], ["--with-parent", "1", "/bin/echo"], ["check"]]) {
       const { status, stdout, stderr } = inNamespace([copy, ...argv], { threshold: 80, prepare, ordinary });
@@ -453,7 +453,7 @@ function capable(original: string, program: string): string {
 
 const LISTEN = 'require("net").createServer().listen(80, () => { console.log("bound"); process.exit(); })';
 
-test("a capability of Node's file is Node's: the server cannot bind, and that is said", () => {
+test("a file capability of Node is not the server's: it cannot bind, and portshim says so", () => {
   const bin = folder();
   const prepare = `mount -t tmpfs -o mode=755 tmpfs ${bin}; ${capable(node(26), `${bin}/node`)}`;
   const situation = { ordinary: true, prepare, env: { PATH: `${bin}:${PATH_WITHOUT_NODE}` } };
@@ -464,10 +464,10 @@ test("a capability of Node's file is Node's: the server cannot bind, and that is
   assert.match(stderr, /cannot lower \S+ from here/);
 });
 
-test("a capability of the launcher's file ends with exec, and is no reason to refuse to run", () => {
+test("a file capability of the launcher ends with exec, and it runs", () => {
   const home = folder();
   const launcher = `${home}/launcher/portshim`;
-  // Mounted: a program with capabilities loses those with which the test enters a checkout that is closed to others.
+  // Mounted: a program with file capabilities loses those by which the test enters a checkout that is closed to others.
   const mounts = [
     ["lib", LIBRARY, "mkdir"],
     ["node", node(26), "touch"],

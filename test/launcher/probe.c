@@ -1,4 +1,4 @@
-// The command behind portshim in the tests: a server as far as exec is concerned. `probe MODE FILE [argument…]`:
+// The command that portshim starts in the tests, which reports what exec gave it. `probe MODE FILE [argument…]`:
 //   report   writes everything that exec handed on to FILE, as JSON; strings are bytes, those outside ASCII as \u00XX
 //   drain    the same, with what stdin holds up to its end
 //   line     the same, after a prompt on stdout and a line from stdin
@@ -71,7 +71,7 @@ static void list(const char *name, char **strings) {
 	text("]");
 }
 
-// Only three descriptors may be free here, so nothing is held open across calls.
+// Sometimes only three descriptors are free here, so nothing stays open across calls.
 static char *content(const char *path, size_t *size) {
 	static char buffer[1 << 18];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -157,7 +157,7 @@ static void locks(void) {
 	key("locks");
 	text("[");
 	while ((line = strsep(&rest, "\n"))) {
-		// "1: POSIX  ADVISORY  WRITE 123 …": the number is a matter of who else holds locks.
+		// "1: POSIX  ADVISORY  WRITE 123 …": the first number depends on the locks of others.
 		char *what = strchr(line, ':');
 		if (!what || !strstr(line, own)) continue;
 		if (json[length - 1] != '[') text(",");
@@ -174,7 +174,7 @@ static void report(int argc, char **argv, const char *input, size_t input_size) 
 	int value;
 	(void)argc;
 	put("{", 1);
-	// First of all: what follows may use descriptors.
+	// First, because the rest uses descriptors.
 	descriptors();
 	number("pid", getpid());
 	number("ppid", getppid());
@@ -215,7 +215,7 @@ static void report(int argc, char **argv, const char *input, size_t input_size) 
 	number("subreaper", value);
 	prctl(PR_GET_PDEATHSIG, &value);
 	number("deathsig", value);
-	// In steps that a slow start does not reach.
+	// In steps larger than a slow start's allocations.
 	number("alarm", getitimer(ITIMER_REAL, &timer) == 0 ? (timer.it_value.tv_sec + 999) / 1000 : -1);
 	value = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
 	number("controlling", value >= 0);

@@ -27,19 +27,19 @@ export interface Property {
   bareSteps?: readonly Step[];
   /** The command's arguments, as bytes. */
   args?: readonly string[];
-  /** The whole environment, strings as they lie in memory; default: PATH and one more. */
+  /** The whole environment, the strings as in memory; default: PATH and one more. */
   env?: readonly string[];
   /** The probe's mode. */
   mode?: string;
-  /** The path on which alone it makes sense. */
+  /** The only path on which it makes sense. */
   only?: Path;
 }
 
 type Path = "fast" | "slow";
 type Report = Record<string, unknown> & { argv: string[]; environment: string[]; pid: number };
 
-/** How a start is done: every property comes in every such situation. */
-export interface Situation {
+/** How a start is done; every property is tried in each of these situations. */
+interface Situation {
   path: Path;
   version?: (typeof NODE_VERSIONS)[number];
   /** Be process 1. */
@@ -50,7 +50,7 @@ export interface Situation {
 
 const RLIMIT = { CPU: 0, FSIZE: 1, DATA: 2, STACK: 3, CORE: 4, NPROC: 6, NOFILE: 7, MEMLOCK: 8, AS: 9, SIGPENDING: 11 };
 const UNLIMITED = -1;
-/** All that a process can ignore or block; 32 and 33 belong to the C library. */
+/** All that a process can ignore or block; the C library uses 32 and 33. */
 const SIGNALS = Array.from({ length: 64 }, (_, i) => i + 1).filter((n) => ![9, 19, 32, 33].includes(n));
 const EVERY_BYTE = String.fromCharCode(...Array.from({ length: 255 }, (_, i) => i + 1));
 /** Ends with what a shell script needs: the dispatcher. */
@@ -82,7 +82,7 @@ const ODD_ENV = ["a.b=1", "a-b=2", "1x=3", "A=", "plain=x", "lines=a\nb\n\n", "q
 const ignoring = (...names: string[]) => names.map((name): Step => ["ignore", signalNumber(name)]);
 const blocking = (...names: string[]) => names.map((name): Step => ["block", signalNumber(name)]);
 
-/** Every property that a process hands on by exec, by name. */
+/** Every property that a process keeps over exec, by name. */
 export const PROPERTIES: Readonly<Record<string, Property>> = {
   nothing: {},
   "odd arguments": { args: ODD_ARGS },
@@ -132,7 +132,7 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
     env: [PATH, ...Array.from({ length: 1000 }, (_, i) => `variable_${i}=${"y".repeat(88)}`)],
   },
   "one variable": { env: [PATH] },
-  // Node is found by it.
+  // portshim finds Node by it.
   "no PATH": { env: ["A=1"], only: "fast" },
   "no variable": { env: [], only: "fast" },
   "PATH empty": { env: ["PATH="], only: "fast" },
@@ -260,7 +260,8 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
     steps: [
       ["prctl", 28, 0x10],
       ["user", USER],
-      // NET_ADMIN sets the threshold; DAC_READ_SEARCH, because the links to Node lie in a folder that is closed to others.
+      // NET_ADMIN to set the threshold; DAC_READ_SEARCH, because the links to Node are in a folder that is closed to
+      // others.
       ["caps", 0x1004, 0x1004, 0x1004],
       ["ambient", 12],
       ["ambient", 2],
@@ -268,7 +269,7 @@ export const PROPERTIES: Readonly<Record<string, Property>> = {
   },
 };
 
-/** As much of it at once as goes together: for what would take too long to try with each. */
+/** As many of them together as possible, if trying each would take too long. */
 export const EVERYTHING: Property = {
   args: [...ODD_ARGS, EVERY_BYTE, "x".repeat(100_000), "y".repeat(100_000)],
   env: [PATH, ...ODD_ENV, `bytes=${EVERY_BYTE}`, "LISTEN_FDS=1", "SHLVL=4", "PWD=/nowhere", "NODE_OPTIONS=--frob"],
@@ -290,7 +291,7 @@ export const EVERYTHING: Property = {
   mode: "drain",
 };
 
-/** Where every property has to come through: both paths, and as process 1, too. */
+/** The situations in which every property must be preserved: both paths, and as process 1, too. */
 export const SITUATIONS: readonly Situation[] = [false, true].flatMap((first): Situation[] => [
   { path: "fast", first },
   { path: "slow", first },
@@ -342,7 +343,7 @@ function bare(property: Property, { first = false }: Situation): Promise<Result>
   return known;
 }
 
-/** What differs through portshim from what the command is given without it; nothing, if all is well. */
+/** How a start through portshim differs from one without it; empty if it does not. */
 export async function differences(property: Property, situation: Situation): Promise<string[]> {
   const [without, through] = [await bare(property, situation), await start(property, situation, situation.first)];
   if (!without.report) return [`the command alone failed: ${JSON.stringify(without)}`];
@@ -367,11 +368,11 @@ function comparable({ report, path, outcome }: Result, { path: way, version }: S
     ...(report as Report),
     screen: outcome.screen.replace(/^portshim.*\r\n( {4}.*\r\n)*/gm, ""),
   };
-  // The fast path takes not even a number of a process.
+  // The fast path does not even use up a process id.
   if (way === "slow") delete parts.last_pid;
-  // /proc/locks may tell of one twice, where others come and go.
+  // /proc/locks can list one twice while others come and go.
   parts.locks = [...new Set(parts.locks as string[])];
-  // portshim's own sentences went there.
+  // portshim's own messages went there.
   const { 2: stderr } = parts.descriptors as Record<string, { offset?: number }>;
   if (stderr) delete stderr.offset;
   return JSON.parse(
@@ -402,7 +403,7 @@ function cut(value: unknown): string {
   return text.length > 400 ? `${text.slice(0, 300)}… (${text.length})` : text;
 }
 
-/** Fails if the property does not come through portshim as it is in each of these situations. */
+/** Fails if portshim changes the property in any of these situations. */
 export async function same(property: Property, situations: readonly Situation[]): Promise<void> {
   const possible = situations.filter(({ path }) => property.only === undefined || path === property.only);
   const all: string[] = [];

@@ -1,5 +1,5 @@
-// refuse ERRNO COMMAND…: becomes the command, for which the kernel refuses openat2(2) with this error: as before Linux 5.6
-// (ENOSYS), and under the seccomp profile of an old runtime (EPERM).
+// refuse ERRNO COMMAND…: becomes the command, for which openat2(2) fails with this error, as before Linux 5.6 (ENOSYS)
+// and under the seccomp profile of an old runtime (EPERM).
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>

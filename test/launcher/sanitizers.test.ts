@@ -15,13 +15,13 @@ const SOURCES = ["launcher.c", "satisfied.c"].map((name) => join(ROOT, "shim", "
 const WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"];
 const SANITIZERS = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
-/** Laid out like the npm package, so that it finds its helper, and the helper finds it for --with-parent. */
+/** With the layout of the npm package, so that it and the helper find each other. */
 const SANITIZED = join(PLACE, "sanitized", "launcher", basename(BUILT));
 const REPORTS = join(PLACE, "reports");
 
 /**
- * Set in the program, for the environment is what the tests are about; and the runtime leaves signals and limits alone.
- * UBSan of gcc knows no file for its reports: it ends the program with 1, which no test here expects.
+ * Options compiled into the program, because the tests compare the environment; the runtime leaves signals and limits
+ * alone. gcc's UBSan cannot report to a file: it ends the program with 1, which no test here expects.
  */
 const RUNTIME = `const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -46,7 +46,7 @@ test.before(() => {
 
 const reports = () => readdirSync(REPORTS).map((name) => readFileSync(join(REPORTS, name), "utf8"));
 
-/** Fails if the launcher has met a sanitizer since. */
+/** Fails if a sanitizer has reported something. */
 const clean = () => assert.equal(reports(), []);
 
 test("a fault would be reported", () => {
@@ -64,7 +64,7 @@ test("a fault would be reported", () => {
   for (const name of readdirSync(REPORTS)) rmSync(join(REPORTS, name));
 });
 
-/** The properties that the launcher has to do with; the others are those of the process alone. */
+/** The properties that the launcher handles; the kernel alone preserves the others. */
 const TELLING = /everything|argument|variable|environment|descriptors|signal|CHLD|child|user|terminal|nohup/;
 
 for (const [name, property] of Object.entries({ ...PROPERTIES, "everything at once": EVERYTHING })) {
@@ -171,7 +171,7 @@ test("gcc's analyzer finds nothing", () => {
   }
 });
 
-test("it can be read in one sitting: at most 500 lines", () => {
+test("it is short enough to read: at most 500 lines", () => {
   const lines = SOURCES.map((source) => readFileSync(source, "utf8").split("\n").length - 1);
   assert.ok(lines.reduce((sum, n) => sum + n) <= 500, `${lines}`);
 });

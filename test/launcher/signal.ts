@@ -16,10 +16,10 @@ import {
   tidy,
 } from "./starter.js";
 
-/** The signals that stop portshim while its helper runs; WINCH is one only where no terminal can have sent it. */
+/** The signals that stop portshim while its helper runs; WINCH does only if no terminal can have sent it. */
 export const STOPPING = ["HUP", "INT", "QUIT", "TERM", "USR1"].map(signalNumber);
 
-/** How a start is done that signals are sent to. */
+/** A start to which signals are sent. */
 export interface Start {
   /** The command that is portshim; default: the launcher; undefined: the server alone. */
   portshim?: readonly string[] | undefined;
@@ -33,7 +33,7 @@ export interface Start {
 }
 
 export interface Result extends Outcome {
-  /** When the server's main began, or undefined: it was not started. */
+  /** When the server's main began; undefined: it did not start. */
   readonly served: number | undefined;
   /** What the server wrote. */
   readonly written: string;
@@ -43,7 +43,7 @@ export interface Result extends Outcome {
 /** No core files. */
 const NO_CORE: Step = ["limit", 4, 0, 0];
 
-/** Most milliseconds that a start can take that is to end. */
+/** Milliseconds within which a start must end. */
 const PATIENCE = 10_000;
 
 export async function start(path: string, options: Start): Promise<Result> {
@@ -68,12 +68,12 @@ export async function start(path: string, options: Start): Promise<Result> {
 }
 
 /** What the bridge of held() does. */
-export interface Bridge {
-  /** A command that says that it was started. */
+interface Bridge {
+  /** A command that reports that it was started. */
   announce?: string;
-  /** What it does then; default: it does not answer. */
+  /** What it does then; default: nothing. */
   script?: string;
-  /** Capabilities are the test's affair; default: all but that to bind ports, with which there were nothing to do. */
+  /** Capabilities; default: all but the one to bind ports, with which there would be nothing to do. */
   bounded?: boolean;
 }
 
@@ -104,8 +104,8 @@ export function held(path: string, bridge: Bridge = {}): Step[] {
   ];
 }
 
-/** A start whose helper is held, and what is sent then. */
-export interface During extends Start {
+/** A start whose helper is waiting, and what is sent to it. */
+interface During extends Start {
   /** 20 ms apart. */
   signals?: readonly number[];
   /** The verb that sends them. */
@@ -113,10 +113,10 @@ export interface During extends Start {
   bridge?: Bridge;
 }
 
-/** Has the helper held, then the signals sent. */
+/** Sends the signals once the helper is waiting. */
 export async function during(options: During): Promise<Result & { announced: string }> {
   const path = newPath();
-  // The bridge may be run by another user.
+  // Another user can run the bridge.
   writeFileSync(`${path}.held`, "");
   chmodSync(`${path}.held`, 0o666);
   const result = await start(path, {
@@ -136,15 +136,15 @@ export async function during(options: During): Promise<Result & { announced: str
   return { ...result, announced };
 }
 
-/** How a start is to end. */
+/** How a start must end. */
 export type Ending = { readonly exit: number } | { readonly signal: number };
 
-/** What went wrong with a start that was to end so, without a server; nothing, if all is well. */
+/** What is wrong with the end of a start that must not reach the server; empty if nothing is. */
 export function mistakes(result: Result, ending: Ending): string {
   return [wrongEnd(result, ending), result.served !== undefined && "the server was started"].filter(Boolean).join("; ");
 }
 
-/** The same, whether or not the server had started. */
+/** What is wrong with its end, whether or not the server started. */
 export function wrongEnd(result: Result, ending: Ending): string {
   const { exit = -1, signal = 0 } = { exit: undefined, signal: undefined, ...ending };
   return [
@@ -157,7 +157,7 @@ export function wrongEnd(result: Result, ending: Ending): string {
     .join("; ");
 }
 
-/** Does `work` for all items, and fails with what it says of each that is not well. */
+/** Does `work` for all items, and fails with all that it finds wrong. */
 export async function all<T>(items: readonly T[], work: (item: T) => Promise<string>): Promise<void> {
   const found: string[] = [];
   await each(items, async (item) => {

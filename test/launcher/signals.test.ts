@@ -10,17 +10,17 @@ import { newPath, PORTSHIM, prepare, type Step, signalNumber, USER } from "./sta
 const test = suite("signals", "root", "tools", "compiler", "nodes");
 test.before(prepare);
 
-/** Send every signal in every situation, and for longer. */
+/** Every signal in every situation, and longer storms. */
 const FULL = process.env.FULL === "1";
 const STORM = Number(process.env.STORM ?? (FULL ? 2000 : 100));
 
-/** By themselves these do nothing. */
+/** By default these do nothing. */
 const HARMLESS = ["CHLD", "CONT", "URG"].map(signalNumber);
 const HALTING = ["STOP", "TSTP", "TTIN", "TTOU"].map(signalNumber);
 const [HUP, TERM, KILL, CONT, WINCH] = ["HUP", "TERM", "KILL", "CONT", "WINCH"].map(signalNumber) as [
   ...[number, number, number, number, number],
 ];
-/** All others end a process; 32 and 33 belong to the C library. */
+/** All others end a process; the C library uses 32 and 33. */
 const FATAL = [...Array.from({ length: 31 }, (_, i) => i + 1), 34, 50, 64].filter(
   (n) => ![...STOPPING, ...HARMLESS, ...HALTING, WINCH].includes(n),
 );
@@ -36,7 +36,7 @@ test("during the helper's run: HUP, INT, QUIT, TERM and USR1 stop portshim, and 
     mistakes(await during({ first, signals: [signal] }), stoppedBy(signal, first)),
   ));
 
-test("the same if the bridge does not mind TERM", () =>
+test("the same if the bridge ignores TERM", () =>
   all(either(STOPPING.map((signal) => ({ signal }))), async ({ first, signal }) => {
     const bridge = { script: "trap '' TERM; exec sleep 1000" };
     return mistakes(await during({ first, signals: [signal], bridge }), stoppedBy(signal, first));
@@ -44,7 +44,7 @@ test("the same if the bridge does not mind TERM", () =>
 
 test("the same if the helper itself is halted: it is killed", () =>
   all(either([{}]), async ({ first }) => {
-    // Before it says that it was started: a signal that comes meets a halted helper.
+    // Before it reports that it was started: the helper is halted when a signal comes.
     const bridge = { announce: `kill -s STOP "$PPID"; echo held` };
     return mistakes(await during({ first, signals: [TERM], bridge }), stoppedBy(TERM, first));
   }));
@@ -79,7 +79,7 @@ test("harmless signals stop nothing, and TERM after them does", () =>
     mistakes(await during({ first, signals: [...HARMLESS, TERM] }), stoppedBy(TERM, first)),
   ));
 
-test("as process 1 the kernel spares it all others, as any process 1; then TERM ends it", async () => {
+test("as process 1 it survives all others, like any process 1; then TERM ends it", async () => {
   const signals = [...FATAL.filter((n) => n !== KILL), TERM];
   assert.is(mistakes(await during({ first: true, signals }), { exit: 128 + TERM }), "");
 });
@@ -101,13 +101,13 @@ test("WINCH by kill(2), as STOPSIGNAL sends it: it stops process 1, and what has
     },
   ));
 
-/** Has the bridge do `script` and fail; the server is to be started all the same, and ends with 7. */
+/** The bridge runs `script` and fails; the server must start all the same, and ends with 7. */
 const servedAfter = async (script: string, first: boolean, steps: readonly Step[] = []): Promise<string> => {
   const flags = ["--optional"];
   const result = await during({ first, flags, steps, bridge: { script }, command: ["exit", "7"] });
   const text = wrongEnd(result, { exit: 7 });
   if (text) return `${text}: ${result.stderr}${result.screen}`;
-  // USR1 has Node listen for a debugger, on a port that anybody here can use.
+  // USR1 makes Node listen for a debugger, on a port that any user can connect to.
   return /debugger/i.test(result.stderr) ? result.stderr : "";
 };
 
@@ -163,7 +163,7 @@ test("signals that were ignored or blocked at the start are the server's", () =>
 test("a stop that is pending when the helper ends wins over what the helper says", () =>
   all(EITHER, async ({ first }) => {
     const launcher = `/proc/${pidOf(first)}/status`;
-    // WINCH has a higher number than CHLD, so it is not what a launcher that goes on is told of first.
+    // WINCH has a higher number than CHLD, so a launcher that stops looking after the first signal misses it.
     const script = [
       `until grep -q 'State:.T' ${launcher}; do sleep 0.01; done`,
       `kill -s WINCH ${pidOf(first)}`,
@@ -215,7 +215,7 @@ for (const path of ["fast", "slow"] as const) {
     const signals = path === "fast" || FULL ? [...STOPPING, ...FATAL] : [...STOPPING, KILL];
     const send = async (signal: number, mode: string, first: boolean, portshim?: string[]): Promise<Result> => {
       const file = newPath();
-      // Process 1 is spared most; so it is ended in the end.
+      // Process 1 survives most signals; this ends it.
       const steps: Step[] = [["signal", file, 5_000, signal]];
       if (first) steps.push(["signal", "+", 300_000, KILL]);
       return start(file, { portshim, first, threshold, command: [mode, file], steps });
@@ -307,8 +307,9 @@ for (const [name, threshold] of [
     assert.ok(stopped > 0, "no stop came before the server's main");
   });
 
-  // What process 1 has no handler for the kernel drops, unless it is blocked: so a stop is lost before portshim waits for
-  // its helper, between its last look and exec, and until the server has handlers: just as a server's without portshim.
+  // The kernel drops signals for which process 1 has no handler, unless they are blocked: so a stop is lost before
+  // portshim waits for its helper, between its last look and exec, and until the server has handlers, as it is without
+  // portshim.
   test(`${name}: a storm on process 1: no stop is lost while the helper runs, or once the server handles it`, async () => {
     let [kept, stopped] = [0, 0];
     await all(await moments(), async (after) => {
@@ -319,7 +320,7 @@ for (const [name, threshold] of [
         command: ["handle", path],
         steps: [
           ["signal", "", after, TERM],
-          // The second ends a server that has not got the first.
+          // The second one ends a server that missed the first.
           ["signal", path, 500_000, TERM],
         ],
       });

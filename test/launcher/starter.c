@@ -1,6 +1,7 @@
-// Starts a command with properties that Node and a shell cannot give it, in mount, network and process namespaces of its
-// own, and watches what becomes of it. `starter FILE`: FILE holds words, each ended by NUL: the verbs of VERBS below, each
-// with its values, in the order in which they are to be done. Writes one line of JSON to stdout when it is over.
+// Starts a command with properties that Node and a shell cannot give it, in mount, network and process namespaces of
+// its own, and watches what becomes of it. `starter FILE`: FILE holds words, each ended by NUL: the verbs of VERBS
+// below, each with its values, in the order in which they are to be done. Writes one line of JSON to stdout when it is
+// over.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -223,13 +224,13 @@ static void scheduler(char **v) {
 }
 static void ioprio(char **v) { check(syscall(SYS_ioprio_set, 1, 0, N(0)), "ioprio_set"); }
 static void alarm_in(char **v) { alarm(N(0)); }
-// The command's own child from an earlier life: 0 is dead and not yet waited for, 1 lives, 2 dies while the command has
-// another child.
+// A child that the command inherits: 0 is dead and not yet waited for, 1 lives, 2 dies while the command has another
+// child.
 static void child(char **v) {
 	pid_t parent = getpid(), pid = fork();
 	check(pid, "fork");
 	if (pid > 0) {
-		// Where CHLD is ignored it is gone altogether.
+		// If CHLD is ignored, it is gone altogether.
 		if (N(0) == 0) waitid(P_PID, pid, &(siginfo_t){0}, WEXITED | WNOWAIT);
 		return;
 	}
@@ -301,7 +302,7 @@ static void quoted(FILE *out, const char *bytes, size_t size) {
 	fputc('"', out);
 }
 
-// Processes of the namespace, its first one (ours) left out; prints them to `out` where that is given.
+// The processes of the namespace but the first one, which is ours; prints them to `out`, if given.
 static int others(FILE *out) {
 	DIR *directory = opendir("/proc");
 	struct dirent *entry;
@@ -387,7 +388,7 @@ int main(int argc, char **argv) {
 		if (next < signal_count && is_due(next, &due)) {
 			long long left = due - now();
 			if (left <= 0) {
-				// By its number in its own namespace.
+				// By its pid in its own namespace.
 				pid_t pid = first ? 1 : 2;
 				int is_caught = catches(pid, signals[next].number), had_children = children(pid);
 				signals[next].at = now();

@@ -18,11 +18,11 @@ export type Step = readonly [verb: string, ...values: (string | number)[]];
 
 /** What starter.c saw; times are nanoseconds of the monotonic clock, unless their name says otherwise. */
 export interface Outcome {
-  /** The command's exit status, -1 where a signal ended it. */
+  /** The command's exit status, -1 if a signal ended it. */
   readonly exit: number;
   /** The signal that ended it, or 0. */
   readonly signal: number;
-  /** It was killed because its patience was over. */
+  /** It was killed because it took too long. */
   readonly timedOut: number;
   readonly ms: number;
   /** The namespace's threshold at the end. */
@@ -31,17 +31,17 @@ export interface Outcome {
   /** When each signal was sent. */
   readonly signals: readonly number[];
   /**
-   * Whether each of them, 1 or 0, was sent when even a process 1 does not lose it: it had a handler, or a child just
-   * before and just after, as the launcher has its helper.
+   * For each of them 1 if not even a process 1 could lose it, because it had a handler, or a child just before and just
+   * after, as the launcher has its helper; else 0.
    */
   readonly kept: readonly number[];
-  /** Command lines of what was still there three seconds after its end; not told of a process 1, after which all end. */
+  /** Command lines of processes that remained three seconds after its end; none for a process 1, with which all end. */
   readonly survivors: readonly string[];
-  /** What a terminal showed. */
+  /** What the terminal showed. */
   readonly screen: string;
 }
 
-/** A folder for this test file's programs and files, removed at its end; others may enter it. */
+/** A folder for this test file's programs and files, removed at its end; other users can enter it. */
 export const PLACE = mkdtempSync(join(tmpdir(), "portshim-starter-"));
 chmodSync(PLACE, 0o755);
 process.on("exit", () => rmSync(PLACE, { recursive: true, force: true }));
@@ -51,13 +51,13 @@ const STARTER = join(PLACE, "starter");
 /** The command that the tests start: probe.c. */
 export const PROBE = join(PLACE, "probe");
 
-/** The launcher that they start it through, its helper beside it: a build in the checkout must not change a test. */
+/** A copy of the launcher with its helper, so that a build in the checkout does not change a running test. */
 export const PORTSHIM = join(PLACE, "shim", "launcher", basename(BUILT));
 
 /** The dispatcher for that launcher. */
 export const DISPATCHER = join(PLACE, "shim", "portshim");
 
-/** Compiles the two C programs, and copies the launcher and its helper. To be called before all else here. */
+/** Compiles the two C programs, and copies the launcher and its helper. Call it before anything else here. */
 export function prepare(): void {
   for (const [source, program] of [
     ["probe.c", PROBE],
@@ -74,8 +74,8 @@ export function prepare(): void {
 export const USER = 65534;
 
 /**
- * Steps that make any machine the same plain host: nothing declares a threshold, and the lock's folders are the run's
- * own.
+ * Steps that make any machine the same plain host: nothing declares a threshold, and the lock's folders belong to the
+ * run.
  */
 export const PLAIN: readonly Step[] = [
   ...["/run", "/etc/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d"]
@@ -106,7 +106,7 @@ export function streams(path: string): Step[] {
   ];
 }
 
-/** Runs starter.c; `path` is where its words are put. */
+/** Runs starter.c; its words are put into the file `path`. */
 export async function observe(path: string, steps: readonly Step[]): Promise<Outcome> {
   const words = steps.flatMap((step) => step.map(String)).map((word) => `${word}\0`);
   writeFileSync(`${path}.words`, Buffer.from(words.join(""), "latin1"));
@@ -123,7 +123,7 @@ export async function observe(path: string, steps: readonly Step[]): Promise<Out
   return JSON.parse(stdout) as Outcome;
 }
 
-/** The text of a file as bytes (latin1), empty where there is none. */
+/** A file's bytes (latin1), empty if there is none. */
 export function content(path: string): string {
   return existsSync(path) ? readFileSync(path, "latin1") : "";
 }

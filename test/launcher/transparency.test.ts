@@ -42,14 +42,16 @@ for (const [name, property] of Object.entries(PROPERTIES)) {
 test("everything at once", () => same(EVERYTHING, SITUATIONS));
 test("everything at once, by Node's version", () => same(EVERYTHING, BY_VERSION));
 
-/** Lines of a script that give the lock a folder of the run's own, in a mount namespace. */
+/** Lines of a script that give the lock a folder of its own, in a mount namespace. */
 const OWN_RUN = "mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/user && mkdir -m 700 /run/user/0";
 
 /** A script for a network and mount namespace of its own, which becomes its arguments. */
 const at = (threshold: number) =>
   `echo ${threshold} >/proc/sys/net/ipv4/ip_unprivileged_port_start; (PATH=/usr/bin:/bin; ${OWN_RUN}); exec "$@"`;
 
-/** Starts a Node server through portshim with an IPC channel, as child_process.fork does, and a message already in it. */
+/**
+ * Starts a Node server through portshim with an IPC channel, as child_process.fork does, and a message already in it.
+ */
 async function fork(version: (typeof NODE_VERSIONS)[number], threshold: number): Promise<string> {
   const path = newPath();
   const [server, required] = [`${path}.server.js`, `${path}.required.js`];
@@ -102,7 +104,7 @@ test("the server's environment is its own, if /proc shows that of another proces
   }
 });
 
-/** Without /proc/self the launcher looks for its helper in the place that it has in an image. */
+/** Without /proc/self the launcher looks for its helper at its path in an image. */
 const AS_IN_AN_IMAGE: readonly Step[] = [
   ["empty", "/usr/local"],
   ["folder", "/usr/local/bin", 0],
@@ -110,7 +112,7 @@ const AS_IN_AN_IMAGE: readonly Step[] = [
   ["bind", join(PLACE, "shim", "lib"), "/usr/local/lib/portshim"],
 ];
 
-/** As much of it as can be had there. */
+/** As many properties as are possible there. */
 const withoutProc = (...steps: Step[]): Property => ({
   ...EVERYTHING,
   steps: [...AS_IN_AN_IMAGE, ...steps, ...(EVERYTHING.steps ?? []).filter(([verb]) => verb !== "oom")],
@@ -126,7 +128,7 @@ test("the helper is given what it needs, and nothing of the server's but stdout 
   const path = newPath();
   const bin = `${path}.bin`;
   mkdirSync(bin);
-  // Marked fake: a node that says what it was given. Node itself opens descriptors of its own.
+  // Marked fake: a node that reports what it was given. Node itself opens descriptors of its own.
   writeFileSync(join(bin, "node"), `#!/bin/sh\nexec ${PROBE} report ${path}.helper\n`, { mode: 0o755 });
   writeFileSync(`${path}.helper`, "");
   const outcome = await observe(path, [
@@ -168,7 +170,7 @@ const FORGOTTEN = `SigIgn: "${mask(CHLD)}" became "${mask()}"`;
 const CHILD_ENDED = `ShdPnd: "${mask()}" became "${mask(CHLD)}"`;
 const NO_FOLDER = "stderr: sh: 0: getcwd() failed: No such file or directory\n";
 
-/** What dash has done to a process by the time at which the dispatcher becomes the launcher. */
+/** What dash has changed when the dispatcher becomes the launcher. */
 const BY_DASH: Readonly<Record<string, readonly string[]>> = {
   // It keeps only variables with names that a shell can give them, and one of each name.
   "variables with odd names": ['environment: lost ["a.b=1","a-b=2","1x=3"], added []'],
@@ -192,7 +194,8 @@ const BY_DASH: Readonly<Record<string, readonly string[]>> = {
   "PWD empty": ['environment: lost ["PWD="], added []'],
   "folder deleted": ['environment: lost [], added ["PWD="]', NO_FOLDER],
   "folder deleted, PWD stale": ['environment: lost ["PWD=FILE.gone"], added ["PWD="]', NO_FOLDER],
-  // It takes CHLD, and has forgotten what it was; and it waits for all children, also for those that it did not start.
+  // It sets CHLD's action, and does not restore it; and it waits for all children, even for those that it did not
+  // start.
   "CHLD ignored": [FORGOTTEN],
   "CHLD blocked": [CHILD_ENDED],
   "CHLD ignored and blocked": [CHILD_ENDED, FORGOTTEN],
@@ -203,7 +206,7 @@ const BY_DASH: Readonly<Record<string, readonly string[]>> = {
   "a child that is dead, CHLD ignored": [FORGOTTEN],
   "a child that is dead, CHLD blocked": ['children: "3 " became ""'],
   "a child that is dead, CHLD ignored and blocked": [CHILD_ENDED, FORGOTTEN],
-  // The dispatcher's programs are found by it.
+  // The dispatcher finds its programs by it.
   "PATH empty": ["it did not start: SHIM/portshim: 3: readlink: not found\n"],
 };
 
@@ -219,7 +222,7 @@ test("the dispatcher: what dash does to a process, exactly; all else comes throu
           .replace(dirname(DISPATCHER), "SHIM")
           .replace(/\{"exit".*/, ""),
       )
-      // Everybody is told PWD, and the dispatcher has run some programs.
+      // dash always sets PWD, and the dispatcher has run some programs.
       .filter((line) => line !== "environment: lost [], added []" && !/^last_pid: /.test(line));
     if (own.length > 0) found[name] = own.sort();
   });

@@ -1,22 +1,22 @@
-// An example of a server framework that gets its port by portshim's library; docs/library.md shows its middle part.
+// An example of a server framework that uses portshim's library; docs/library.md shows its middle part.
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { ensurePorts, type Level, PortshimError } from "portshim";
 
 /** Makes the text that answers a request. */
 export type Handler = (request: IncomingMessage) => string;
 
-/** An application: what is answered, and where. */
+/** An application. */
 export interface App {
   /** Answers GET requests for exactly this path. */
   get(path: string, handler: Handler): App;
   /**
-   * Serves on `port` (1–65535) until SIGTERM. If that cannot be, it says so and sets the process's exit status: 77 if a
-   * person or a policy said no, so that a systemd unit can have RestartPreventExitStatus=NOPERM, else 1.
+   * Serves on `port` (1–65535) until SIGTERM. If it cannot, it says why and sets the process's exit status: 77 if a
+   * person or a policy said no, for RestartPreventExitStatus=NOPERM in a systemd unit, else 1.
    */
   listen(port: number): Promise<void>;
 }
 
-/** Makes an application that writes its log to standard error, each line behind its name. */
+/** Creates an application that logs to standard error, each line after its name. */
 export function createApp(name: string): App {
   const handlers = new Map<string, Handler>();
   const say = (message: string) => process.stderr.write(message.replace(/^/gm, `[${name}] `).concat("\n"));

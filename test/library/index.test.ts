@@ -15,7 +15,7 @@ const TIMEOUT = "timeout must be an integer from 1 to 86400, not";
 const VIA = `via must be one or more of ${ROUTES}, not`;
 const SIGNAL = "signal must be an AbortSignal, not";
 
-/** What stands for "the caller is no TypeScript program". */
+/** For callers that are not TypeScript programs. */
 type Anything = never;
 
 const REFUSED: readonly (readonly [given: unknown, sentence: string])[] = [
@@ -62,7 +62,7 @@ for (const [given, sentence] of REFUSED) {
   });
 }
 
-options("a getter that throws rejects too", async () => {
+options("a getter that throws rejects the call too", async () => {
   const given = {
     get start(): number {
       throw new Error("no start today");
@@ -71,7 +71,7 @@ options("a getter that throws rejects too", async () => {
   assert.equal(await rejection(ensurePorts(given)), new Error("no start today"));
 });
 
-options("a signal that has aborted: its reason, whatever it is", async () => {
+options("an aborted signal: its reason, whatever it is", async () => {
   assert.is(await rejection(ensurePorts({ signal: AbortSignal.abort("enough") })), "enough");
   assert.is(((await rejection(ensurePorts({ signal: AbortSignal.abort() }))) as Error).name, "AbortError");
 });
@@ -87,14 +87,14 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-/** What a program of its own printed as JSON; it finds portshim as every package of the workspace does. */
+/** What a program printed as JSON; it imports portshim as every package of the workspace does. */
 function program(source: string, situation: Situation, ...nodeOptions: string[]) {
   const run = inNamespace(["node", ...nodeOptions, "-e", source], { cwd: ROOT, ...situation });
   assert.is(run.status, 0, run.stderr);
   return run;
 }
 
-/** Prints how the call with these options, which are JavaScript, ended. */
+/** A program that prints the result of a call with these options, which are JavaScript. */
 const call = (given: string) => `
   const { ensurePorts } = require("portshim");
   ensurePorts(${given}).then(
@@ -131,7 +131,7 @@ test("without a start: what sysctl.d asks for, else 80", () => {
   assert.is(of("echo net.ipv4.ip_unprivileged_port_start=25 >/etc/sysctl.d/25-mail.conf"), 25);
 });
 
-test("what PORTSHIM_START and its like say counts for the command line alone", () => {
+test("PORTSHIM_START and its like apply only to the command line", () => {
   const env = { PATH: pathWith(26), PORTSHIM_START: "http", PORTSHIM_VIA: "ssh", PORTSHIM_DRY_RUN: "1" };
   const { stdout, threshold } = program(call("{ start: 80 }"), { threshold: 1024, env });
   assert.equal([stdout, threshold], ['{"done":"write"}\n', 80]);
@@ -171,7 +171,7 @@ for (const [code, status, flags, given, situation] of PROBLEMS) {
   });
 }
 
-test("nothing is written if there is no logger, neither when it works nor when it fails", () => {
+test("nothing is written without a logger, neither on success nor on failure", () => {
   const silent = (given: string) => `require("portshim").ensurePorts(${given}).then(() => {}, () => {})`;
   for (const ordinary of [false, true]) {
     const run = program(silent('{ start: 80, via: ["write"] }'), { threshold: 1024, ordinary });
@@ -179,7 +179,7 @@ test("nothing is written if there is no logger, neither when it works nor when i
   }
 });
 
-test("the logger gets the messages and how loud they are", () => {
+test("the logger gets the messages and their levels", () => {
   const source = `
     const lines = [];
     const logger = (...message) => lines.push(message);
@@ -202,7 +202,7 @@ test("the logger gets the messages and how loud they are", () => {
   );
 });
 
-test("what the logger throws rejects the call, and is no failure of portshim's", () => {
+test("an error of the logger rejects the call, as it is", () => {
   const source = call('{ start: 80, logger: () => { throw new TypeError("disk full") } }');
   const { name, message } = JSON.parse(program(source, { threshold: 1024 }).stdout);
   assert.equal([name, message], ["TypeError", "disk full"]);
@@ -218,7 +218,7 @@ for (const version of NODE_VERSIONS) {
       const { signal } = new AbortController();
       const calls = Array.from({ length: 20 }, () => ensurePorts({ start: 80, signal }));
       Promise.all(calls).then(async (all) => {
-        // libuv closes what was closed at the end of the loop's round.
+        // libuv closes handles at the end of an iteration of the loop.
         for (let round = 0; round < 2; round++) await new Promise(setImmediate);
         const left = [getEventListeners(signal, "abort").length, ...process.getActiveResourcesInfo()];
         const same = JSON.stringify(listeners()) === before;
@@ -230,7 +230,7 @@ for (const version of NODE_VERSIONS) {
   });
 }
 
-test("docs/library.md shows the framework that is tested, and every code that can occur", () => {
+test("docs/library.md shows the tested framework, and every code that can occur", () => {
   const text = readFileSync(join(ROOT, "docs", "library.md"), "utf8");
   const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code ?? "");
   const framework = readFileSync(join(ROOT, "test", "library", "framework.ts"), "utf8");
@@ -238,7 +238,7 @@ test("docs/library.md shows the framework that is tested, and every code that ca
 
   const declared = readFileSync(join(ROOT, "shim", "types", "failure.d.ts"), "utf8");
   const codes = [...declared.matchAll(/^ {4}readonly "?([a-z-]+)"?: \(/gm)].map(([, code]) => code ?? "");
-  // Of --user and of the command, which the library does not have.
+  // Those of --user and of the command, which the library does not have.
   const others = ["no-user", "no-drop", "not-found", "not-executable", "no-persist", "persist-failed", "output-failed"];
   const table = text.slice(text.indexOf("| code |"));
   const documented = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code ?? "");

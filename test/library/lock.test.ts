@@ -19,17 +19,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { PortshimError } from "../../shim/lib/failure.js";
-import { FILE } from "../../shim/lib/here/threshold.js";
+import { SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { node, PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
 
 const test = suite("lock", "root", "tools", "nodes");
 
-/** Nobody has this uid: what belongs to it in /tmp, and runs as it, is the test's. */
+/** An unused uid: its files in /tmp and its processes are the test's. */
 const UID = 4242424;
 const TEMPORARY = `/tmp/portshim-${UID}`;
 
-// CAP_DAC_READ_SEARCH, because the checkout may lie in a folder that is closed to others.
+// CAP_DAC_READ_SEARCH, because the checkout can be in a folder that is closed to others.
 const ORDINARY = [
   ...[`--reuid=${UID}`, `--regid=${UID}`, "--clear-groups"],
   ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
@@ -38,7 +38,7 @@ const ORDINARY = [
 const LIBRARY = JSON.stringify(join(ROOT, "shim", "lib", "library", "index.js"));
 const REFUSED_ANOTHER = new PortshimError("refused-another").message;
 
-/** How the host answers. */
+/** The host's answers. */
 const ANSWERS = {
   yes: "echo net.ipv4.ip_unprivileged_port_start = 80\n",
   no: "echo 'Error executing command as another user: Request dismissed' >&2; exit 126\n",
@@ -64,7 +64,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
  */
 class World {
   readonly directory = mkdtempSync(join(tmpdir(), "portshim-lock-"));
-  /** A folder of the user's alone. */
+  /** A folder that only the user can enter. */
   readonly runtime = join(this.directory, "runtime");
   readonly #asked = join(this.directory, "asked");
   readonly #answer = join(this.directory, "answer");
@@ -119,7 +119,7 @@ class World {
     return [`--target=${this.#keeper.pid}`, "--net", "--mount", "--"];
   }
 
-  /** Starts a command from `directory`, as the user, or with other options of setpriv(1) than make it theirs. */
+  /** Starts a command in `directory`, as the user, or with other options of setpriv(1). */
   run(argv: readonly string[], variables: Variables = {}, user: readonly string[] = ORDINARY): Start {
     const environment = {
       PATH: join(this.directory, "bin"),
@@ -159,9 +159,9 @@ class World {
     return linesOf(this.#nodes);
   }
 
-  /** Has the host give this answer, now and to every later question. */
+  /** Makes the host give this answer, to an open question and every later one. */
   answer(answer: keyof typeof ANSWERS): void {
-    if (answer === "yes") this.asRoot(`echo 80 >${FILE}`);
+    if (answer === "yes") this.asRoot(`echo 80 >${SETTING_FILE}`);
     writeFileSync(`${this.#answer}.new`, ANSWERS[answer]);
     renameSync(`${this.#answer}.new`, this.#answer);
   }
@@ -178,7 +178,7 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-/** How often a process has the lock's file open: it waits, or it holds it. */
+/** How many processes wait for the lock or hold it: they have its file open. */
 function opened({ child }: Start): number {
   try {
     const folder = `/proc/${child.pid}/fd`;
@@ -188,7 +188,7 @@ function opened({ child }: Start): number {
   }
 }
 
-/** The two that take the lock, and how each says what came of it. */
+/** The two that take the lock, and how each reports the outcome. */
 const KINDS = {
   launcher: {
     start: (world: World, timeout = 60, variables: Variables = {}) =>
@@ -231,7 +231,7 @@ test.after.each(() => {
 });
 
 for (const [holder, waiter] of PAIRS) {
-  test(`a ${waiter} waits for a ${holder}: its refusal counts, but not for who starts after it`, async () => {
+  test(`a ${waiter} waits for a ${holder}: a refusal holds for both, but not for those that start later`, async () => {
     const world = await World.open();
     const first = KINDS[holder].start(world);
     await until(() => world.asked === 1);
@@ -242,7 +242,7 @@ for (const [holder, waiter] of PAIRS) {
     const { status, stdout, stderr } = await first.ended;
     assert.match(`${status} ${stdout}${stderr}`, holder === "launcher" ? /^77 [\s\S]*dismissed/ : /^0 dismissed/);
     assert.is(world.asked, 1);
-    // Files are dated by ticks of a clock.
+    // Files' times have the resolution of a clock's tick.
     const refusal = statSync(world.lockIn(world.runtime)).mtimeMs;
     await until(() => Date.now() > refusal + 50);
     const third = KINDS[waiter].start(world);
@@ -250,7 +250,7 @@ for (const [holder, waiter] of PAIRS) {
     assert.is(world.asked, 2);
   });
 
-  test(`a ${waiter} waits for a ${holder}: what it has got is enough for both`, async () => {
+  test(`a ${waiter} waits for a ${holder}: what one has obtained is enough for both`, async () => {
     const world = await World.open();
     const first = KINDS[holder].start(world);
     await until(() => world.asked === 1);
@@ -273,7 +273,7 @@ for (const [holder, waiter] of PAIRS) {
   });
 }
 
-test("nobody waits for ever for one that was stopped", async () => {
+test("nobody waits forever for a process that was stopped", async () => {
   const wait = async ([holder, waiter]: (typeof PAIRS)[number]) => {
     const world = await World.open();
     const first = KINDS[holder].start(world);
@@ -316,11 +316,11 @@ test("twenty launchers at once, refused: one prompt, and Node is started once", 
   assert.equal([world.asked, world.nodes], [1, 1]);
 });
 
-test("who had started before the refusal and comes to the lock only after it is refused, too", async () => {
+test("a process that started before a refusal, and reaches the lock after it, is refused too", async () => {
   const world = await World.open();
   const first = KINDS.launcher.start(world);
   await until(() => world.asked === 1);
-  // strace holds it up where it first tries to take the lock.
+  // strace delays its first attempt to take the lock.
   const slow = [
     "/usr/bin/strace",
     "-D",
@@ -363,7 +363,7 @@ for (const answer of ["yes", "no"] as const) {
 }
 
 for (const kind of NAMES) {
-  test(`a ${kind} takes a new file for no refusal, and the date of one that is none for the refusal's`, async () => {
+  test(`a ${kind}: a new file is not a refusal, and the time of an older one is the refusal's`, async () => {
     const world = await World.open();
     world.answer("no");
     const file = world.lockIn(world.runtime);
@@ -381,7 +381,7 @@ for (const kind of NAMES) {
     assert.not(await start("\0", soon), "a refusal that comes after the start");
   });
 
-  test(`where the lock of a ${kind} lies`, async () => {
+  test(`the place of a ${kind}'s lock`, async () => {
     const world = await World.open();
     world.answer("no");
     const run = `/run/user/${UID}`;
@@ -390,7 +390,7 @@ for (const kind of NAMES) {
       await KINDS[kind].start(world, 60, { XDG_RUNTIME_DIR }).ended;
       assert.is(world.asked, before + 1, "it works");
       const file = world.lockIn(folder);
-      // Which is removed, so that the next has to make its own.
+      // Removed, so that the next one has to create its own.
       return world.asRoot(`[ -e ${file} ] && rm ${file} && echo locked; exit 0`) === "locked\n";
     };
     assert.ok(await locked(world.runtime, world.runtime), "in $XDG_RUNTIME_DIR");
@@ -424,7 +424,7 @@ for (const kind of NAMES) {
     }
   });
 
-  test(`without a place for the lock a ${kind} waits for nobody`, async () => {
+  test(`without a place for the lock a ${kind} does not wait`, async () => {
     const world = await World.open();
     mkdirSync(TEMPORARY);
     for (let count = 1; count <= 2; count++) {
@@ -449,10 +449,10 @@ function linkTo(world: World, name: string): string {
   return link;
 }
 
-test("root leaves another user's folder alone, though sudo may name it", async () => {
+test("root does not use another user's folder, which sudo can keep in XDG_RUNTIME_DIR", async () => {
   const world = await World.open();
   world.answer("no");
-  // Else root would have no need to ask.
+  // Otherwise root does not need to ask.
   world.asRoot("mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys");
   const root = ["--bounding-set=-net_bind_service"];
   const library = `require(${LIBRARY}).ensurePorts({ start: 80, via: ["pkexec"] }).catch(() => {})`;
@@ -469,7 +469,7 @@ test("root leaves another user's folder alone, though sudo may name it", async (
   }
 });
 
-test("what prompts nobody neither takes the lock nor waits for it", async () => {
+test("a run that cannot prompt neither takes the lock nor waits for it", async () => {
   const world = await World.open();
   const quiet = [
     ["check"],

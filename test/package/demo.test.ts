@@ -6,7 +6,7 @@ import { suite } from "../suite.js";
 
 const test = suite("demo", "namespaces");
 
-test("port 80 refused, then served through portshim, then once more without a word", () => {
+test("port 80 is refused, then served with portshim, then again without a message", () => {
   const { status, stdout, stderr } = spawnSync(join(ROOT, "test", "demo.sh"), { encoding: "utf8", timeout: 60_000 });
   assert.equal([status, stderr], [0, ""]);
   assert.match(

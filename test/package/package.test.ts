@@ -9,7 +9,7 @@ import { NODE_VERSIONS, node, ROOT, which } from "../need.js";
 import { suite } from "../suite.js";
 
 const test = suite("package");
-// It compiles for two machines.
+// It compiles for two architectures.
 const packing = suite("package, packed", "qemu");
 
 const manifest = JSON.parse(readFileSync(join(ROOT, "shim", "package.json"), "utf8"));
@@ -24,7 +24,7 @@ test("the shim has no runtime dependency", () => {
   );
 });
 
-test("what npm install brings is light: the Nodes of the tests come with npm test", () => {
+test("npm install is light: the tests' Nodes come with npm test", () => {
   const { stdout } = spawnSync("du", ["-sm", "node_modules"], { cwd: ROOT, encoding: "utf8" });
   const megabytes = Number.parseInt(stdout, 10);
   assert.ok(megabytes > 50 && megabytes <= 260, stdout);
@@ -55,16 +55,16 @@ packing("what npm packs of the shim: the dispatcher, two launchers, the helper a
     ],
   );
   for (const { path, size } of launchers) assert.ok(size <= 100_000, `${path}: ${size} bytes`);
-  // The declarations of what the library is made of would need Node's own types.
+  // The declarations of the library's inner modules would need Node's types.
   const declarations = paths.filter((path) => path.endsWith(".ts")).sort();
   assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/library/index.d.ts"]);
 });
 
-/** A folder with a copy of the checkout as git has it, its helper compiled, and no launcher built. */
+/** A folder with a copy of the checkout, its helper compiled, and no launcher built. */
 function checkout(): string {
   const folder = mkdtempSync(join(tmpdir(), "portshim-checkout-"));
   for (const path of ["package.json", "images/package.json", "LICENSE", ".npmrc", "shim"]) {
-    // What build.sh has fetched for another machine is not to be fetched again.
+    // So that build.sh does not fetch again what it has fetched for another architecture.
     const isBuilt = (source: string) => /\/launcher\/(portshim-|\.build-)/.test(source);
     cpSync(join(ROOT, path), join(folder, path), { recursive: true, filter: (source) => !isBuilt(source) });
   }
@@ -151,7 +151,7 @@ installed("it starts a command, and finds its helper", () => {
 
 installed("on a machine that there is no launcher for: one sentence, with status 69", () => {
   const folder = mkdtempSync(join(tmpdir(), "portshim-uname-"));
-  // A stand-in for another machine's.
+  // A stand-in for that of another machine.
   writeFileSync(join(folder, "uname"), "#!/bin/sh\necho riscv64\n", { mode: 0o755 });
   const { status, stdout, stderr } = run(["--", "true"], { PATH: `${folder}:${process.env.PATH}` });
   rmSync(folder, { recursive: true });
@@ -203,13 +203,13 @@ library("what portshim-images uses resolves, and nothing below it", () => {
   assert.match(requires("lib/text.js").stderr, "ERR_PACKAGE_PATH_NOT_EXPORTED");
 });
 
-/** What the compiler finds in a program that uses portshim, with no other types than the language's own. */
+/** The compiler's errors in a program that uses portshim, without any types but the language's own. */
 function compile(resolution: "nodenext" | "bundler", lib: readonly string[], ...sources: string[]): string {
   const folder = mkdtempSync(join(dependent, "compile-"));
   sources.forEach((source, index) => {
     writeFileSync(join(folder, `${index}.mts`), source);
   });
-  // What CommonJS programs see is another question with nodenext alone.
+  // Only with nodenext do CommonJS programs resolve another file.
   if (resolution === "nodenext") writeFileSync(join(folder, "required.cts"), `${sources[0]}`);
   const module = resolution === "nodenext" ? "nodenext" : "esnext";
   const compilerOptions = {

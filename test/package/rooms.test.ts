@@ -9,11 +9,11 @@ const test = suite("the helper's rooms");
 const SOURCES = join(ROOT, "shim", "src");
 const folders = readdirSync(SOURCES, { withFileTypes: true }).filter((entry) => entry.isDirectory());
 
-/** As docs/architecture.md lists them: each uses those below it. */
+/** In the order of docs/architecture.md: each imports only from those below it. */
 const page = readFileSync(join(ROOT, "docs", "architecture.md"), "utf8");
 const rooms = [...page.matchAll(/^\| `(\w+)\/` \|/gm)].map(([, name]) => name as string);
 
-test("docs/architecture.md lists them all", () => {
+test("docs/architecture.md lists all of them", () => {
   assert.equal([...rooms].sort(), folders.map(({ name }) => name).sort());
 });
 

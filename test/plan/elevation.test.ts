@@ -6,7 +6,7 @@ import { suite } from "../suite.js";
 
 const test = suite("elevation");
 
-/** Asks run0 in a toolbox whose host does `script` in its stead: a stand-in, with the words of systemd 257. */
+/** Asks run0 in a toolbox whose host runs `script` instead: a stand-in, with the words of systemd 257. */
 function ask(script: string) {
   const bridge = { name: "flatpak-spawn", path: "/bridge", identity: undefined };
   const facts = inToolbox({
@@ -27,7 +27,7 @@ test("run0: the command with its input, and its status", async () => {
   assert.equal(await ask("echo sysctl: permission denied >&2; exit 255"), failed);
 });
 
-test("run0: what it says of a textual agent is no failure", async () => {
+test("run0: its words about a textual agent are no failure", async () => {
   const ending = (await ask(`${CHATTER} exec cat`)) as { status: number; stdout: string };
   assert.equal([ending.status, ending.stdout], [0, "text"]);
 });

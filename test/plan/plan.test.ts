@@ -9,7 +9,7 @@ const test = suite("plan");
 
 const [PKEXEC, RUN0, SYSCTL] = ["/usr/bin/pkexec", "/usr/bin/run0", "/usr/sbin/sysctl"];
 
-/** Per route in the plan's order whether it is usable, and a part of its reason. */
+/** Per route, in the plan's order: whether it is usable, and a part of the reason. */
 const cases: [name: string, facts: Facts, usable: string[], reasons: Record<string, RegExp>][] = [
   [
     "a toolbox asks the host",
@@ -31,7 +31,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     { pkexec: /^no flatpak-spawn or host-spawn here to reach the host; install one: package / },
   ],
   [
-    "no bridge in a container, where one would not help",
+    "no bridge in a container, which one would not help",
     inPodman({ bridge: undefined, host: undefined, network: "unknown" }),
     [],
     { pkexec: /^no flatpak-spawn or host-spawn here to reach the host$/ },
@@ -85,7 +85,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
     { run0: /only if the host has no pkexec, or with --via=run0/ },
   ],
   [
-    "a host where polkit does not run: whatever would ask it",
+    "a host without a running polkit: all that would ask it",
     inToolbox({ host: { ...has({ sysctl: SYSCTL, pkexec: PKEXEC }), polkit: false } }),
     [],
     { pkexec: /^polkit is not running on the host$/, run0: /^polkit is not running on the host$/ },
@@ -129,7 +129,7 @@ test("satisfied at the wanted value and below it", () => {
   assert.not(plan(inToolbox({ threshold: 81 })).satisfied);
 });
 
-test("where the kernel has no such setting, the bind question decides", () => {
+test("if the kernel has no such setting, the bind question decides", () => {
   assert.ok(plan(inToolbox({ threshold: undefined, mayBind: true })).satisfied);
   assert.not(plan(inToolbox({ threshold: undefined, mayBind: false })).satisfied);
 });
@@ -156,7 +156,7 @@ test("what runs as root is a constant and a checked integer", () => {
   }
 });
 
-test("a host's programs are run by the path that it gave: NixOS", () => {
+test("the host's programs are run by the paths that it reported: NixOS", () => {
   const [wrappers, system] = ["/run/wrappers/bin", "/run/current-system/sw/bin"];
   const programs = { pkexec: `${wrappers}/pkexec`, run0: `${system}/run0`, sysctl: `${system}/sysctl` };
   const facts = inToolbox({ host: has(programs) });
@@ -189,7 +189,7 @@ Would run as root:
   );
 });
 
-test("the plan where nothing has to be done, and where nothing can be", () => {
+test("the plan if nothing has to be done, and if nothing can be", () => {
   const satisfied = inToolbox({ threshold: 80 });
   assert.match(report.dryRun(satisfied, plan(satisfied)), /\nNothing to do\.$/);
   const stuck = inToolbox({ bridge: undefined, host: undefined, network: "unknown" });

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../../shim/lib/facts/facts.js";
-import type { Keeper, Place } from "../../shim/lib/here/place.js";
+import type { Manager, Place } from "../../shim/lib/here/place.js";
 import { keep, keepByHand, nextStep, removeByHand } from "../../shim/lib/report/remedy.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
@@ -9,8 +9,8 @@ const test = suite("remedy");
 
 const SETTING = "net.ipv4.ip_unprivileged_port_start=80";
 const BY_HAND = `    sudo sysctl -w ${SETTING}`;
-const kept = (keeper: Keeper, network: Facts["network"]): Facts => {
-  const place: Place = { ...inPodman().place, keeper };
+const kept = (managedBy: Manager, network: Facts["network"]): Facts => {
+  const place: Place = { ...inPodman().place, managedBy };
   return inPodman({ place, network });
 };
 
@@ -64,7 +64,7 @@ for (const [name, facts, text] of cases) {
   });
 }
 
-test("how to keep it", () => {
+test("how to make it permanent", () => {
   const file = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-ports.conf`;
   const asked = { value: 80, by: "--start", fromFile: false };
   assert.is(keep(inToolbox()), "portshim persist");
@@ -75,7 +75,7 @@ test("how to keep it", () => {
   assert.is(keep(kept("podman", "own")), `podman run --sysctl ${SETTING} …`);
 });
 
-test("what portshim persist could not do, by hand", () => {
+test("by hand, what portshim persist could not do", () => {
   const write = `echo ${SETTING} | sudo tee /etc/sysctl.d/90-ports.conf && sudo sysctl -w ${SETTING}`;
   assert.is(keepByHand(80), `Run this on the host:\n    ${write}`);
   const remove = `sudo rm -f /etc/sysctl.d/90-portshim.conf && sudo sysctl -w ${SETTING}`;

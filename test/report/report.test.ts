@@ -8,25 +8,25 @@ import { suite } from "../suite.js";
 const test = suite("report");
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 
-test("who asked: a file, an option, nobody", () => {
+test("what is wanted, by a file, an option, nobody", () => {
   assert.is(
-    report.request(inToolbox()),
+    report.unsatisfied(inToolbox()),
     `/etc/sysctl.d/80-web.conf:1 sets ${NAME}=80, but it was never applied: the value is 1024`,
   );
   const rest = `but those below 1024 need privileges here (${NAME})`;
   assert.is(
-    report.request(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
+    report.unsatisfied(inToolbox({ wanted: { value: 443, by: "--start", fromFile: false } })),
     `--start asks for ports 443 and up, ${rest}`,
   );
   assert.is(
-    report.request(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
+    report.unsatisfied(inToolbox({ wanted: { value: 80, by: undefined, fromFile: false } })),
     `port 80 needs privileges here (${NAME} is 1024)`,
   );
 });
 
-test("a value that the kernel would refuse is named with file and line", () => {
-  const refused = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
-  assert.equal(report.refused(inToolbox({ declaredHere: { declared: undefined, refused } })), [
+test("an invalid value is reported with file and line", () => {
+  const invalid = [{ file: "/etc/sysctl.d/\u001b.conf", line: 4, text: "http", value: undefined }];
+  assert.equal(report.invalid(inToolbox({ declaredHere: { declared: undefined, invalid } })), [
     `/etc/sysctl.d/ .conf:4 sets ${NAME} to "http", which is invalid: ignored`,
   ]);
 });
@@ -40,9 +40,9 @@ test("what is about to run as root, on the host and here", () => {
   assert.match(report.aboutToRun(command, onHost()), /as root on this machine/);
 });
 
-test("that it worked, until when, and how to keep it", () => {
+test("success, until when, and how to make it permanent", () => {
   const done = "Done. Any user can now bind ports 80 and up, until";
-  const nothing = { declared: undefined, refused: [] };
+  const nothing = { declared: undefined, invalid: [] };
   assert.is(report.success(inToolbox()), `${done} the host reboots. To make it permanent:\n    portshim persist`);
   assert.is(
     report.success(onHost({ declaredHere: nothing })),
@@ -66,7 +66,7 @@ test("what was tried on the host", () => {
   ]);
 });
 
-test("a refusal says, if nobody sits at a terminal, how a restart does not ask again", () => {
+test("a refusal without a terminal says how to keep a restart from asking again", () => {
   const tty = process.stderr.isTTY;
   process.stderr.isTTY = false;
   assert.match(report.restarts(new PortshimError("refused")).join(), "RestartPreventExitStatus=NOPERM");

@@ -8,7 +8,7 @@ import { grow, plant, Random, seed, show, shrink, type Tree, treeCount } from ".
 
 const test = suite("sysctl.d as the real systemd-sysctl applies it", "root", "tools", "systemd-sysctl");
 
-/** As many differences as a person reads. */
+/** Most differences to show. */
 const ENOUGH = 5;
 
 async function both(namespace: Namespace, tree: Tree): Promise<{ ours: number; theirs: number }> {
@@ -21,7 +21,7 @@ async function both(namespace: Namespace, tree: Tree): Promise<{ ours: number; t
   }
 }
 
-test("the cases of our own tests are as they say", async () => {
+test("systemd-sysctl agrees with the cases of our own tests", async () => {
   const namespace = await Namespace.open();
   try {
     for (const [about, cases] of Object.entries(CASES)) {

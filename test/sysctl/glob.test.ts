@@ -6,7 +6,7 @@ const test = suite("glob");
 
 const KEY = "net/ipv4/ip_unprivileged_port_start";
 
-/** A glob of which only the last of so many alternatives matches. */
+/** A glob with so many alternatives, of which only the last matches. */
 const lastOf = (count: number) => `net/ipv4/{${"x,".repeat(count - 1)}ip_unprivileged_port_star}?`;
 
 test("braces are expanded up to a bound, in order", () => {
@@ -14,7 +14,7 @@ test("braces are expanded up to a bound, in order", () => {
   assert.is(globMatches(lastOf(1025), KEY), false);
 });
 
-test("a million alternatives come to an end", () => {
+test("a million alternatives take no time", () => {
   assert.is(globMatches(`net/ipv4/ip_${"{a,b}".repeat(20)}*`, KEY), false);
   assert.is(globMatches(`net/ipv4/${"{,}".repeat(20)}ip_unprivileged_port_star?`, KEY), true);
 });

@@ -3,30 +3,30 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { FILE, KERNEL_DEFAULT } from "../../shim/lib/here/threshold.js";
+import { KERNEL_DEFAULT, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 
-/** Ends the answer to every script; nothing that the tests run prints it. */
+/** Marks the end of every script's output; nothing that the tests run prints it. */
 const MARK = "\x1e";
 
-/** Nobody (user_namespaces(7)): see Namespace. */
+/** The overflow id (user_namespaces(7)); see Namespace. */
 const OVERFLOW_ID = "65534";
 
-/** No script takes as long, in milliseconds: what it started hangs. */
+/** Milliseconds after which a script must be hanging. */
 const PATIENCE = 60_000;
 
 const LOCAL_PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /**
- * A shell in user, mount and network namespaces of its own, where the files of sysctl.d are those below `root` and no
- * others, and where the threshold can be set without touching the machine's.
+ * A shell in user, mount and network namespaces of its own, in which the files of sysctl.d are those below `root` and
+ * no others, and the threshold can be set without touching the machine's.
  *
- * Its root is an ordinary user outside. That is what keeps the machine's own settings safe: where the *real* root is
- * mapped, the kernel (test_perm() in fs/proc/proc_sysctl.c) lets it write every setting that belongs to no namespace.
+ * Its root is an ordinary user outside, which keeps the machine's own settings safe: if the *real* root is mapped, the
+ * kernel (test_perm() in fs/proc/proc_sysctl.c) permits it to write every setting that belongs to no namespace.
  */
 export class Namespace {
-  /** Where the tree is planted: `etc/sysctl.d/…` below it is `/etc/sysctl.d/…` inside. */
+  /** The tree: `etc/sysctl.d/…` below it is `/etc/sysctl.d/…` inside. */
   readonly root: string;
-  /** For further files that must be readable inside, by the same absolute path. */
+  /** A folder for other files that are needed inside, under the same absolute path. */
   readonly shared: string;
   readonly #shell: ChildProcessByStdio<Writable, Readable, Readable>;
   #output = "";
@@ -52,7 +52,7 @@ export class Namespace {
       env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C" },
       cwd: "/",
       stdio: ["pipe", "pipe", "pipe"],
-      // A group of its own, so that what hangs inside can be killed with it.
+      // A process group of its own, so that everything that hangs inside can be killed.
       detached: true,
     });
     this.#shell.stdout.setEncoding("latin1").on("data", (text: string) => {
@@ -64,12 +64,12 @@ export class Namespace {
     });
     const ended = () => this.#waiting?.reject(new Error(`the namespace's shell ended: ${this.#complaints}`));
     this.#shell.on("error", ended).on("close", ended);
-    // A test that fails ends this process while others still wait; what hangs in theirs must not outlive it.
+    // A failing test ends this process while others still run; what hangs in them must not outlive it.
     process.once("exit", this.#kill);
     this.#shell.stdin.on("error", () => {});
   }
 
-  /** Rejects where this machine does not let an ordinary user have namespaces. */
+  /** Rejects if this machine does not permit namespaces to ordinary users. */
   static async open(): Promise<Namespace> {
     const namespace = new Namespace();
     writeFileSync(join(namespace.shared, "range"), "");
@@ -93,8 +93,8 @@ export class Namespace {
   }
 
   /**
-   * Runs shell commands inside; resolves to what they wrote to standard output, as bytes (latin1). Rejects, and is of no
-   * use any more, where they take a minute.
+   * Runs shell commands inside; resolves to their standard output, as bytes (latin1). Rejects, and cannot be used any
+   * more, if they take a minute.
    */
   async run(script: string): Promise<string> {
     const timer = setTimeout(() => {
@@ -119,11 +119,11 @@ export class Namespace {
 
   /**
    * The threshold after systemd-sysctl has applied the tree to a new network namespace's. Without --prefix, as
-   * systemd-sysctl.service runs it at boot: with one it asks other questions of globs and of keys with odd slashes.
+   * systemd-sysctl.service runs it at boot: with one it treats globs, and keys with unusual slashes, differently.
    */
   async applied(): Promise<number> {
     const output = await this.run(
-      `echo ${KERNEL_DEFAULT} >${FILE}; /lib/systemd/systemd-sysctl </dev/null >/dev/null 2>&1; cat ${FILE}`,
+      `echo ${KERNEL_DEFAULT} >${SETTING_FILE}; /lib/systemd/systemd-sysctl </dev/null >/dev/null 2>&1; cat ${SETTING_FILE}`,
     );
     if (!/^\d+\n$/.test(output)) throw new Error(`no threshold: ${output}`);
     return Number(output);

@@ -1,15 +1,15 @@
-import { NAME } from "../../shim/lib/here/threshold.js";
+import { SETTING } from "../../shim/lib/here/threshold.js";
 import type { Entry, Tree } from "./tree.js";
 
-/** A rule of sysctl.d(5), or something that systemd-sysctl was once seen to do otherwise than we did. */
-export interface Case {
+/** A rule of sysctl.d(5), or something in which systemd-sysctl once differed from us. */
+interface Case {
   readonly name: string;
   readonly tree: Tree;
   /** What wins: its value and "file:line" below the root; undefined: nothing is declared. */
   readonly declared: readonly [value: number, from: string] | undefined;
-  /** "file:line" of what the kernel refuses and would have won. */
-  readonly refused?: readonly string[];
-  /** systemd-sysctl cannot be asked: it is a rule of ours, or needs more of the root than a tree sets up. */
+  /** "file:line" of invalid assignments that would have won. */
+  readonly invalid?: readonly string[];
+  /** systemd-sysctl cannot be asked: it is a rule of our own, or needs more of the root than a tree has. */
   readonly oursAlone?: true;
 }
 
@@ -19,7 +19,7 @@ const LONGEST = 1024 * 1024;
 const file = (path: string, ...pieces: string[]): Entry => ({ path, pieces });
 const link = (path: string, target: string): Entry => ({ path, link: target });
 const etc = (...pieces: string[]): Entry => file("etc/sysctl.d/web.conf", ...pieces);
-const set = (value: string | number, key: string = NAME) => `${key} = ${value}\n`;
+const set = (value: string | number, key: string = SETTING) => `${key} = ${value}\n`;
 
 /** One file with one line that takes effect: by default the first. */
 function takes(name: string, text: string, value = 80, line = 1): Case {
@@ -32,7 +32,7 @@ function ignores(name: string, text: string): Case {
 }
 
 function refuses(name: string, value: string): Case {
-  return { name, tree: [etc(set(value))], declared: undefined, refused: ["etc/sysctl.d/web.conf:1"] };
+  return { name, tree: [etc(set(value))], declared: undefined, invalid: ["etc/sysctl.d/web.conf:1"] };
 }
 
 const FILES: readonly Case[] = [
@@ -144,35 +144,35 @@ const FILES: readonly Case[] = [
 
 const LINES: readonly Case[] = [
   takes("the last line wins", set(70) + set(80), 80, 2),
-  takes("no final line end", `${NAME} = 80`),
+  takes("no final line end", `${SETTING} = 80`),
   {
     name: "no final line end, and the next file begins with digits",
-    tree: [file("etc/sysctl.d/10.conf", `${NAME} = 8`), file("etc/sysctl.d/20.conf", "0\n1 = 2\n")],
+    tree: [file("etc/sysctl.d/10.conf", `${SETTING} = 8`), file("etc/sysctl.d/20.conf", "0\n1 = 2\n")],
     declared: [8, "etc/sysctl.d/10.conf:1"],
   },
   takes("comments", `# ${set(70)}; ${set(71)}#${set(72)}  ;${set(73)}${set(80)}\t# ${set(74)}`, 80, 5),
   refuses("no comment behind a number without a blank", "80#web"),
-  takes("what follows a number and a blank is the kernel's to ignore", set("80 # web")),
-  takes("blanks and tabs anywhere around", ` \t${NAME}\t =  80 \t\n`),
-  takes("no blanks", `${NAME}=80\n`),
+  takes("the kernel ignores what follows a number and a blank", set("80 # web")),
+  takes("blanks and tabs anywhere around", ` \t${SETTING}\t =  80 \t\n`),
+  takes("no blanks", `${SETTING}=80\n`),
   ignores("a vertical tab is no blank", `\x0b${set(80)}`),
   ignores("a byte order mark belongs to the key", `\xef\xbb\xbf${set(80)}`),
   takes("lines end with LF", `#\n${set(80)}`, 80, 2),
-  takes("lines end with CR LF", `#\r\n${NAME} = 80\r\n`, 80, 2),
-  takes("lines end with CR", `#\r${NAME} = 80\r#`, 80, 2),
-  takes("lines end with LF CR", `#\n\r${NAME} = 80\n\r`, 80, 2),
-  takes("lines end with NUL", `#\0${NAME} = 80\0#`, 80, 2),
-  takes("lines end with LF NUL", `#\n\0${NAME} = 80\n\0`, 80, 2),
-  takes("lines end with CR LF NUL", `#\r\n\0${NAME} = 80`, 80, 2),
-  takes("NUL LF ends two lines", `#\0\n${NAME} = 80`, 80, 3),
-  takes("LF CR LF ends two lines", `#\n\r\n${NAME} = 80`, 80, 3),
-  takes("CR CR LF ends two lines", `#\r\r\n${NAME} = 80`, 80, 3),
+  takes("lines end with CR LF", `#\r\n${SETTING} = 80\r\n`, 80, 2),
+  takes("lines end with CR", `#\r${SETTING} = 80\r#`, 80, 2),
+  takes("lines end with LF CR", `#\n\r${SETTING} = 80\n\r`, 80, 2),
+  takes("lines end with NUL", `#\0${SETTING} = 80\0#`, 80, 2),
+  takes("lines end with LF NUL", `#\n\0${SETTING} = 80\n\0`, 80, 2),
+  takes("lines end with CR LF NUL", `#\r\n\0${SETTING} = 80`, 80, 2),
+  takes("NUL LF ends two lines", `#\0\n${SETTING} = 80`, 80, 3),
+  takes("LF CR LF ends two lines", `#\n\r\n${SETTING} = 80`, 80, 3),
+  takes("CR CR LF ends two lines", `#\r\r\n${SETTING} = 80`, 80, 3),
   takes("bytes that are not UTF-8", `\xff = \xfe\n# \xc3\n${set(80)}`, 80, 3),
   takes("a line of a million blanks", `${" ".repeat(LONGEST - 100)}${set(80)}`),
-  takes("a million blanks behind the number", `${NAME} = 80${" ".repeat(LONGEST - 100)}x\n`),
+  takes("a million blanks behind the number", `${SETTING} = 80${" ".repeat(LONGEST - 100)}x\n`),
   takes("the longest line", `#${"x".repeat(LONGEST - 2)}\n${set(80)}`, 80, 2),
   takes("a line too long ends the file", `${set(80)}#${"x".repeat(LONGEST - 1)}\n${set(70)}`),
-  ignores("no assignment", `${NAME}\n${NAME} 80\n${NAME}: 80\n`),
+  ignores("no assignment", `${SETTING}\n${SETTING} 80\n${SETTING}: 80\n`),
 ];
 
 const KEYS: readonly Case[] = [
@@ -180,26 +180,21 @@ const KEYS: readonly Case[] = [
   takes("a leading slash", set(80, `/${EXPLICIT}`)),
   takes("doubled slashes", set(80, "//net//ipv4/ip_unprivileged_port_start")),
   takes("doubled dots", set(80, "net..ipv4.ip_unprivileged_port_start")),
-  takes("a leading dot", set(80, `.${NAME}`)),
+  takes("a leading dot", set(80, `.${SETTING}`)),
   takes("a slash behind", set(80, `${EXPLICIT}/`)),
-  takes("a dot behind", set(80, `${NAME}.`)),
+  takes("a dot behind", set(80, `${SETTING}.`)),
   takes("a part that is a dot", set(80, "net/./ipv4/ip_unprivileged_port_start")),
   ignores("two dots lead nowhere", set(80, "net/ipv4/../ipv4/ip_unprivileged_port_start")),
   ignores("a slash first leaves dots as they are", set(80, "net/ipv4.ip_unprivileged_port_start")),
   ignores("a dot first makes slashes dots", set(80, "net.ipv4/ip_unprivileged_port_start")),
   ignores("/proc/sys does not belong to a key", set(80, `/proc/sys/${EXPLICIT}`)),
-  ignores("capitals", set(80, NAME.toUpperCase())),
+  ignores("capitals", set(80, SETTING.toUpperCase())),
   takes("different spellings are one key", set(70, EXPLICIT) + set(80), 80, 2),
   takes("a dash before the key: it may fail", `-${set(80)}`),
   takes("a dash and a blank", `- ${set(80)}`),
   ignores("two dashes", `--${set(80)}`),
-  takes(
-    "a backslash means nothing where there is no glob",
-    set(80, "net.ipv4.ip\\_unprivileged_port_start") + set(81),
-    81,
-    2,
-  ),
-  ignores("braces mean nothing where there is no glob", set(80, "net.ipv4.{ip_unprivileged_port_start,x}")),
+  takes("a backslash means nothing without a glob", set(80, "net.ipv4.ip\\_unprivileged_port_start") + set(81), 81, 2),
+  ignores("braces mean nothing without a glob", set(80, "net.ipv4.{ip_unprivileged_port_start,x}")),
 ];
 
 const glob = (name: string, pattern: string) => takes(name, set(80, pattern));
@@ -241,10 +236,10 @@ const GLOBS: readonly Case[] = [
   noGlob("two dots lead nowhere with globs either", "net/ipv4/../ipv?/ip_unprivileged_port_start"),
   takes("an explicit key beats a glob that follows", set(80) + set(70, "net.ipv4.*start")),
   takes("an explicit key beats a glob that precedes", set(70, "net.ipv4.*start") + set(80), 80, 2),
-  ignores("an exclusion shields the key from globs", `-${NAME}\n${set(70, "net.ipv4.*start")}`),
-  ignores("wherever it stands", `${set(70, "net.ipv4.*start")}-${NAME}\n`),
-  takes("an exclusion gives way to a later assignment", `-${NAME}\n${set(80)}`, 80, 2),
-  ignores("an exclusion takes an earlier assignment back", `${set(80)}-${NAME}\n`),
+  ignores("an exclusion shields the key from globs", `-${SETTING}\n${set(70, "net.ipv4.*start")}`),
+  ignores("whatever its place", `${set(70, "net.ipv4.*start")}-${SETTING}\n`),
+  takes("an exclusion gives way to a later assignment", `-${SETTING}\n${set(80)}`, 80, 2),
+  ignores("an exclusion takes an earlier assignment back", `${set(80)}-${SETTING}\n`),
   takes("an exclusion by a glob excludes nothing", `-net.ipv4.ip_unpriv*\n${set(80, "net.ipv4.*start")}`, 80, 2),
   takes("of two globs the later", set(70, "net.ipv4.*start") + set(80, "net.ipv4.*_start"), 80, 2),
   takes(
@@ -265,8 +260,8 @@ const VALUES: readonly Case[] = [
   takes("0", set(0), 0),
   takes("hexadecimal", set("0x50")),
   takes("octal", set("0120")),
-  takes("as high as the local ports begin", set(32768), 32768),
-  refuses("above where the local ports begin", "32769"),
+  takes("the first local port", set(32768), 32768),
+  refuses("above the first local port", "32769"),
   refuses("more than there are ports", "65536"),
   refuses("less than nothing", "-1"),
   refuses("nothing", ""),
@@ -277,22 +272,22 @@ const VALUES: readonly Case[] = [
     name: "what the kernel refuses is named, and what stood before it is not in force",
     tree: [file("etc/sysctl.d/10.conf", set(80)), file("etc/sysctl.d/20.conf", `#\n${set("eighty")}`)],
     declared: undefined,
-    refused: ["etc/sysctl.d/20.conf:2"],
+    invalid: ["etc/sysctl.d/20.conf:2"],
   },
   {
     name: "of globs, what the kernel refuses leaves the earlier one in force",
     tree: [etc(set(80, "net.ipv4.*start") + set("eighty", "net.ipv4.*_start"))],
     declared: [80, "etc/sysctl.d/web.conf:1"],
-    refused: ["etc/sysctl.d/web.conf:2"],
+    invalid: ["etc/sysctl.d/web.conf:2"],
   },
   {
-    name: "of globs, what the kernel refuses is not named where a later one is taken",
+    name: "an invalid value of a glob is not reported if a later one is valid",
     tree: [etc(set("eighty", "net.ipv4.*start") + set(80, "net.ipv4.*_start"))],
     declared: [80, "etc/sysctl.d/web.conf:2"],
   },
 ];
 
-/** Every case, by what it is about. */
+/** Every case, by subject. */
 export const CASES: Record<string, readonly Case[]> = {
   files: FILES,
   lines: LINES,

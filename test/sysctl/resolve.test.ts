@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { NAME } from "../../shim/lib/here/threshold.js";
+import { SETTING } from "../../shim/lib/here/threshold.js";
 import { type Assignment, resolve } from "../../shim/lib/sysctl/resolve.js";
 import { CASES } from "./resolve.cases.js";
 import { plant } from "./tree.js";
@@ -24,29 +24,29 @@ test.after.each(() => {
 const place = ({ file, line }: Assignment) => `${file.slice(root.length + 1)}:${line}`;
 
 for (const [about, cases] of Object.entries(CASES)) {
-  for (const { name, tree, declared, refused = [] } of cases) {
+  for (const { name, tree, declared, invalid = [] } of cases) {
     test(`${about}: ${name}`, () => {
       plant(tree, root);
       const found = resolve(root);
       assert.equal(found.declared && [found.declared.value, place(found.declared)], declared);
-      assert.equal(found.refused.map(place), refused);
+      assert.equal(found.invalid.map(place), invalid);
     });
   }
 }
 
-test("what the kernel refuses is quoted as people wrote it", () => {
-  plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${NAME} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
-  assert.is(resolve(root).refused[0]?.text, "٨٠");
+test("invalid values are quoted as they were written", () => {
+  plant([{ path: "etc/sysctl.d/web.conf", pieces: [`${SETTING} =\t\xd9\xa8\xd9\xa0 \n`] }], root);
+  assert.is(resolve(root).invalid[0]?.text, "٨٠");
 });
 
-test("a fifo is passed over, not waited for", () => {
-  plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${NAME} = 80\n`] }], root);
+test("a FIFO is skipped, and does not block", () => {
+  plant([{ path: "etc/sysctl.d/10.conf", pieces: [`${SETTING} = 80\n`] }], root);
   assert.is(spawnSync("mkfifo", [join(root, "etc/sysctl.d/20.conf")]).status, 0);
   assert.is(resolve(root).declared?.value, 80);
 });
 
-test("a root that is not there declares nothing", () => {
-  assert.equal(resolve(join(root, "nowhere")), { declared: undefined, refused: [] });
+test("a root that does not exist declares nothing", () => {
+  assert.equal(resolve(join(root, "nowhere")), { declared: undefined, invalid: [] });
 });
 
 test.run();

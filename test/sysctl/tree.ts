@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { NAME } from "../../shim/lib/here/threshold.js";
+import { SETTING } from "../../shim/lib/here/threshold.js";
 import { DIRECTORIES } from "../../shim/lib/sysctl/resolve.js";
 
 /** Marsaglia's xorshift32, so that a seed gives the same trees everywhere. */
@@ -10,7 +10,7 @@ export class Random {
 
   /** Seeds are 32 bit integers; `stream` tells the trees of one seed apart. */
   constructor(seed: number, stream = 0) {
-    // xorshift is stuck at 0, and its first numbers resemble each other where the seeds do.
+    // xorshift is stuck at 0, and its first numbers are similar if the seeds are.
     this.#state = Math.imul(seed ^ Math.imul(stream + 1, 0x9e3779b9), 0x85ebca6b) || 1;
     for (let round = 0; round < 8; round++) this.below(1);
   }
@@ -32,7 +32,7 @@ export class Random {
   }
 }
 
-/** The seed from the environment variable SEED, else a new one; it is printed, so that a run can be had again. */
+/** The seed from the environment variable SEED, else a new one; it is printed, so that a run can be repeated. */
 export function seed(): number {
   const given = Number(process.env.SEED || Date.now()) >>> 0;
   console.log(`SEED=${given}`);
@@ -58,10 +58,10 @@ export interface Entry {
   readonly isSecret?: boolean;
 }
 
-/** The files below one root that tell the threshold. */
+/** The files below one root that set the threshold. */
 export type Tree = readonly Entry[];
 
-/** Puts a tree's entries below `root`; the function it returns takes them away again. */
+/** Puts a tree's entries below `root`; the function it returns removes them. */
 export function plant(tree: Tree, root: string): () => void {
   const paths = tree.map(({ path }) => Buffer.from(join(root, path), "latin1"));
   tree.forEach(({ pieces, link, node, isSecret }, at) => {
@@ -94,7 +94,7 @@ export function show(tree: Tree): string {
     .join("\n");
 }
 
-/** A string as it would stand in a source file, cut where it is long. */
+/** A string as in a source file, cut if it is long. */
 export function quote(text: string): string {
   const short = text.length > 400 ? `${text.slice(0, 100)}…(${text.length} bytes)…${text.slice(-50)}` : text;
   return JSON.stringify(short).replace(/[\x7f-\xff]/g, (c) => `\\x${c.charCodeAt(0).toString(16)}`);
@@ -129,7 +129,7 @@ function* smallerTrees(tree: Tree): Generator<Tree> {
   }
 }
 
-/** How often something that nobody writes by hand is taken instead of something usual; chosen anew for every tree. */
+/** How often something unusual replaces something usual; chosen anew for every tree. */
 const WILDNESS = [0, 0, 0.03, 0.1, 0.3, 0.8] as const;
 
 const PLAIN_NAMES = ["10-web.conf", "50-default.conf", "50-web.conf", "99-sysctl.conf", "99-web.conf", "web.conf"];
@@ -160,7 +160,7 @@ const WILD_NAMES = [
   "#a.conf",
 ];
 
-/** No file that a machine may have: a tree must say everything itself. */
+/** Paths that no machine has: a tree must be complete in itself. */
 const LINKS = [
   "/dev/null",
   "/nowhere/to/be/found",
@@ -179,7 +179,7 @@ const LINKS = [
 
 const PLAIN_VALUES = ["80", "80", "80", "80", "79", "81", "70", "443", "1024", "0", "1", "53"];
 
-/** What else may stand where a number belongs. */
+/** What can be in place of a number. */
 export const WILD_VALUES = [
   "",
   "-1",
@@ -250,7 +250,7 @@ export const WILD_VALUES = [
   "eighty",
 ];
 
-const PLAIN_KEYS = [NAME, NAME, NAME, NAME, NAME, NAME.replaceAll(".", "/")];
+const PLAIN_KEYS = [SETTING, SETTING, SETTING, SETTING, SETTING, SETTING.replaceAll(".", "/")];
 
 const WILD_KEYS = [
   "/net/ipv4/ip_unprivileged_port_start",
@@ -319,7 +319,7 @@ const GLOBS = [
   "net.ipv4.conf.*.rp_filter",
 ];
 
-/** Each belongs to the network namespace alone, or does not exist: the machine's own settings are no place for tests. */
+/** Each belongs to the network namespace, or does not exist: tests must not touch the machine's settings. */
 const OTHERS = [
   "net.ipv4.ip_forward",
   "net.ipv4.ping_group_range",
@@ -346,12 +346,12 @@ const WILD_LINES = [
   "\xff\xfe",
   "\x0b",
   "[section]",
-  NAME,
-  `${NAME} 80`,
-  `${NAME}: 70`,
-  `\\${NAME}=70`,
-  `// ${NAME}=70`,
-  `! ${NAME}=70`,
+  SETTING,
+  `${SETTING} 80`,
+  `${SETTING}: 70`,
+  `\\${SETTING}=70`,
+  `// ${SETTING}=70`,
+  `! ${SETTING}=70`,
 ];
 
 const WILD_ENDS = [
@@ -392,8 +392,8 @@ function somewhere(random: Random, wild: number): string {
 }
 
 /**
- * A tree whose mentions of the threshold all ask for one of `values`, as plainly as people write it. In half of them one
- * thing, as odd as grow() makes them, mentions `trap`.
+ * A tree whose lines about the threshold all set one of `values`, plainly. In half of the trees one thing, as unusual
+ * as those of grow(), sets `trap`.
  */
 export function growTame(random: Random, values: readonly string[], trap: string): Tree {
   const entries = new Map<string, Entry>();
@@ -419,12 +419,12 @@ export function growTame(random: Random, values: readonly string[], trap: string
   return [...entries.values()];
 }
 
-/** What may stand behind a value: the kernel takes no notice of it after a blank. */
+/** What can follow a value: the kernel ignores it after a blank. */
 function behind(random: Random): string {
   if (random.chance(0.7)) return "";
   return (
     random.pick([" ", "\t", " # ", " ; was "]) +
-    random.pick([NAME, NAME.slice(20), "x"]) +
+    random.pick([SETTING, SETTING.slice(20), "x"]) +
     random.pick([" = 80", "=80", ""])
   );
 }
@@ -440,11 +440,11 @@ function body(random: Random, wild: number, longest: number): Omit<Entry, "path"
   return { pieces };
 }
 
-/** About as long as the longest that systemd reads. */
+/** About as long as the longest line that systemd reads. */
 function longLine(random: Random): string {
   const length = 1024 * 1024 - 2 + random.below(4);
-  const start = random.pick(["#", `${NAME}=77 `, " "]);
-  const tail = random.pick(["", `${NAME}=78`]);
+  const start = random.pick(["#", `${SETTING}=77 `, " "]);
+  const tail = random.pick(["", `${SETTING}=78`]);
   const filling = random.pick(["x", " "]).repeat(length - start.length - tail.length);
   return `${start}${filling}${tail}\n`;
 }
@@ -477,7 +477,7 @@ function key(random: Random, wild: number): string {
   return random.pick(random.chance(wild * 0.5) ? WILD_KEYS : PLAIN_KEYS);
 }
 
-/** The key with one to three of its characters made into pieces of a glob, which mostly still match. */
+/** The key with one to three characters replaced by parts of a glob, which mostly still match. */
 function mutated(random: Random): string {
   let text: string = random.pick(PLAIN_KEYS);
   for (let times = 1 + random.below(3); times > 0; times--) {

@@ -1,5 +1,5 @@
 import type { Done, Log } from "../contract.js";
-import { type Facts, gather, type Request } from "../facts/facts.js";
+import { type Facts, gather, type Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import type { Drop } from "../launcher/drop.js";
@@ -7,7 +7,7 @@ import type { Plan, Step } from "../plan/plan.js";
 import type { Options } from "./options.js";
 
 /** What is to be ensured, for whom, and who is told of it. */
-export interface Task extends Omit<Request, "start" | "asker"> {
+export interface Task extends Omit<Query, "start" | "asker"> {
   readonly options: Options;
   readonly log: Log;
   /** Takes turns with others that would ask somebody; default: our launcher has done so. */
@@ -64,14 +64,14 @@ export async function ensure(task: Task, found: Found): Promise<Done> {
 async function tryAll(task: Task, { facts, plan }: Found): Promise<Done> {
   const { log, signal } = task;
   const { report } = later();
-  log("detail", report.facts(facts));
-  for (const refused of report.refused(facts)) log("info", refused);
+  log("detail", report.summary(facts));
+  for (const line of report.invalid(facts)) log("info", line);
   if (plan.satisfied) return "already";
   if (facts.threshold === undefined && !facts.mayBind)
     throw new PortshimError("no-setting", String(facts.wanted.value));
 
   const usable = plan.steps.filter((step) => step.usable);
-  if (!usable[0]?.route.leavesThreshold) log("info", report.request(facts));
+  if (!usable[0]?.route.leavesThreshold) log("info", report.unsatisfied(facts));
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {

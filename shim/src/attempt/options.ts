@@ -3,17 +3,17 @@ import { PortshimError } from "../failure.js";
 import { KERNEL_DEFAULT } from "../here/threshold.js";
 import { printable } from "../text.js";
 
-/** What the person asked for, from flags and environment, or a program from the library. */
+/** What a person asked for, by flags and variables, or a program, through the library. */
 export interface Options {
-  /** The threshold asked for, 0–1024; undefined: what sysctl.d declares decides. */
+  /** The threshold asked for, 0–1024; undefined: sysctl.d decides. */
   start: number | undefined;
-  /** What asked for it, for a sentence: "--start", "PORTSHIM_START", or a program. */
+  /** What asked for it, for messages: "--start", "PORTSHIM_START", or "This server". */
   startBy: string | undefined;
-  /** Names of the routes that may be tried, in this order; undefined: all, least intrusive first. */
+  /** Names of the routes to try, in this order; undefined: all, least intrusive first. */
   via: readonly string[] | undefined;
   /** USER[:GROUP] that the server is to run as; undefined: as whoever started us. */
   user: string | undefined;
-  /** Seconds a password prompt may stay open, 1–86400. */
+  /** Seconds that a password prompt can stay open, 1–86400. */
   timeout: number;
   dryRun: boolean;
   quiet: boolean;
@@ -22,13 +22,13 @@ export interface Options {
   json: boolean;
   /** `check` binds the wanted ports for a moment. */
   bind: boolean;
-  /** `persist` takes its file away again. */
+  /** `persist` removes its file. */
   remove: boolean;
   help: boolean;
   version: boolean;
 }
 
-/** What holds where nothing was asked for. */
+/** The defaults. */
 export const DEFAULTS: Options = {
   start: undefined,
   startBy: undefined,
@@ -45,13 +45,16 @@ export const DEFAULTS: Options = {
   version: false,
 };
 
-/** Longest time a prompt may stay open, in seconds: a day. */
+/** Longest time that a prompt can stay open, in seconds: a day. */
 const LONGEST_TIMEOUT = 86400;
 
-/** What --via can name, in the order in which they are tried; route.ts has the routes. */
-export const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
+/** What --via can name, in the default order; route.ts has the routes. */
+const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
 
-/** What may be asked for, on the command line or by a program; throws a sentence's middle where it is no good. */
+/**
+ * Checks each value, of the command line or of a program. Throws an Error if it is invalid: what it must be, as the
+ * middle of a sentence.
+ */
 export const ACCEPTED = {
   start: (value: unknown) => integer(value, 0, KERNEL_DEFAULT),
   timeout: (value: unknown) => integer(value, 1, LONGEST_TIMEOUT),
@@ -69,7 +72,7 @@ function integer(value: unknown, low: number, high: number): number {
   return value;
 }
 
-/** Turns a sentence's middle that `action` throws into the failure. */
+/** Completes the sentence whose middle `action` throws. Throws PortshimError `bad-usage`. */
 export function accepting<T>(name: string, value: unknown, action: () => T): T {
   try {
     return action();
@@ -81,12 +84,12 @@ export function accepting<T>(name: string, value: unknown, action: () => T): T {
   }
 }
 
-/** A word that somebody gave, in a sentence. */
+/** Somebody else's word, quoted for a sentence. */
 export function shown(word: string): string {
   return `"${printable(word)}"`;
 }
 
-/** Any value in a sentence; of a list the elements, of an object no more than that it is one. */
+/** Any value, for a sentence: a list by its elements, an object only as "an object". */
 function described(value: unknown): string {
   if (Array.isArray(value)) return printable(`[${value.slice(0, 10).map(plainly).join(", ")}]`);
   return plainly(value);

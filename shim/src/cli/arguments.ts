@@ -3,31 +3,31 @@ import { PortshimError } from "../failure.js";
 import { commandLine, printable } from "../text.js";
 
 /** A command line taken apart. */
-export interface Invocation {
+export interface Arguments {
   readonly options: Options;
-  /** What follows `--`; empty only where nothing is to be started. */
+  /** What follows `--`; empty only if nothing is to be started. */
   readonly command: readonly string[];
 }
 
-/** portshim's own commands; command.ts has them. */
+/** portshim's own commands, which commands.ts loads. */
 export const COMMAND_NAMES = ["check", "persist"] as const;
 
-/** The name of a command of portshim's own. */
+/** The name of one of portshim's own commands. */
 export type CommandName = (typeof COMMAND_NAMES)[number];
 
-/** What portshim is called for: to start a command, or a command of its own. */
+/** What portshim is run for: to start a server, or for one of its own commands. */
 export type Purpose = "start" | CommandName;
 
 interface Option {
   readonly flag: string;
-  /** The same as an environment variable, for an ENTRYPOINT that is fixed. */
+  /** Its environment variable, for images, whose entrypoint is fixed. */
   readonly variable?: string;
-  /** The value's name in the help; without one the option is a switch. */
+  /** The value's name in the help; undefined: the option is a switch. */
   readonly value?: string;
   readonly help: string;
-  /** What it is an option of; undefined: of everything. */
+  /** The purposes it is an option of; undefined: all. */
   readonly of?: readonly Purpose[];
-  /** Puts the option's value (a switch: "1") into `options`; throws a sentence's middle where it is no good. */
+  /** Puts the value (of a switch: "1") into `options`. Throws an Error if it is invalid, as ACCEPTED does. */
   set(options: Options, value: string): void;
 }
 
@@ -66,7 +66,7 @@ const TABLE: readonly Option[] = [
     variable: "PORTSHIM_OPTIONAL",
     help: "if it fails, warn and start the command anyway",
     of: ["start"],
-    // The launcher does that.
+    // The launcher implements it.
     set: () => {},
   },
   {
@@ -147,23 +147,24 @@ const TABLE: readonly Option[] = [
   },
 ];
 
-/** An integer as people write one; NaN for what is none, such as "080" and "8e1". */
+/** A decimal integer; NaN for anything else, such as "080" and "8e1". */
 function decimal(text: string): number {
   return /^(0|[1-9]\d{0,9})$/.test(text) ? Number(text) : Number.NaN;
 }
 
 /**
- * Takes `argv` (without program names) and the environment apart; a flag wins over its variable, an empty variable
- * counts as unset. For another purpose than `start` there is no command.
+ * Parses the arguments (without program names) and the environment. A flag overrides its variable; an empty variable is
+ * unset. Only a start has a command.
  *
  * Throws PortshimError `bad-usage`.
  */
-export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: Purpose = "start"): Invocation {
+export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: Purpose = "start"): Arguments {
   const options: Options = { ...DEFAULTS };
   const table = optionsOf(purpose);
   for (const option of table) {
-    const value = option.variable === undefined ? undefined : env[option.variable];
-    if (value) fromVariable(option, value, options);
+    const { variable } = option;
+    const value = variable && env[variable];
+    if (value) fromVariable(option, variable, value, options);
   }
 
   const end = purpose === "start" ? argv.indexOf("--") : -1;
@@ -197,13 +198,12 @@ export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: 
   return { options, command };
 }
 
-/** The options of a purpose, in the order in which the help lists them. */
+/** The options of a purpose, in the order of the help. */
 export function optionsOf(purpose: Purpose): readonly Option[] {
   return TABLE.filter(({ of = [purpose] }) => of.includes(purpose));
 }
 
-function fromVariable(option: Option, value: string, options: Options): void {
-  const variable = option.variable as string;
+function fromVariable(option: Option, variable: string, value: string, options: Options): void {
   if (option.value !== undefined) set(option, variable, value, options);
   else if (value === "1") option.set(options, value);
   else if (value !== "0") throw new PortshimError("bad-usage", `${variable} must be 1 or 0, not ${shown(value)}`);

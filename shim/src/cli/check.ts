@@ -1,9 +1,9 @@
 import { dropFor, preview } from "../attempt/ensure.js";
-import { KERNEL_DEFAULT, NAME } from "../here/threshold.js";
+import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
 import { parse } from "./arguments.js";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { type Findings, find } from "./findings.js";
 import { STATUS } from "./status.js";
 
@@ -14,7 +14,7 @@ export const check: Command = {
   run,
 };
 
-async function run({ options, env, holdsCapability, log, signal, print }: Call): Promise<number> {
+async function run({ options, env, holdsCapability, log, signal, print }: Invocation): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env);
   const drop = dropFor(options);
@@ -25,7 +25,7 @@ async function run({ options, env, holdsCapability, log, signal, print }: Call):
   return status(findings);
 }
 
-/** A port that somebody else has is one that portshim cannot give. */
+/** portshim cannot help with a port that another process uses. */
 function status({ verdict, ports }: Findings): number {
   const mended = (error: string | null) => error === null || (error === "EACCES" && verdict === "possible");
   const lost = ports?.some(({ error, holders }) => !mended(error) || holders !== null) ?? false;
@@ -33,14 +33,14 @@ function status({ verdict, ports }: Findings): number {
   return verdict === "possible" ? STATUS.toDo : STATUS.ok;
 }
 
-/** How words are made to stand out; each function takes a text and returns it, marked or not. */
-export interface Palette {
+/** How words stand out; each function returns its text, coloured or not. */
+interface Palette {
   good(text: string): string;
   bad(text: string): string;
   quiet(text: string): string;
 }
 
-/** Colours on a terminal only, and not where NO_COLOR (no-color.org) or a dumb terminal forbids them. */
+/** Colours only on a terminal, and not with NO_COLOR (no-color.org) or on a dumb one. */
 export function paletteFor(isTerminal: boolean, env: NodeJS.ProcessEnv): Palette {
   const plain = !isTerminal || Boolean(env.NO_COLOR) || env.TERM === "dumb";
   const sgr = (code: number) => (text: string) => (plain ? text : `\x1b[${code}m${text}\x1b[0m`);
@@ -61,7 +61,7 @@ const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
   server: "by the server that portshim starts here",
 };
 
-/** The report that a person reads. */
+/** The report for a person. */
 export function describe(findings: Findings, { good, bad, quiet }: Palette): string {
   const { threshold, wanted, place, network, bridge, hostProblem, requests, routes, ports, firewall } = findings;
   const width = Math.max(...routes.map(({ name }) => name.length)) + 4;
@@ -109,7 +109,7 @@ function hostLine(bridge: Findings["bridge"], problem: string | null): string {
 }
 
 function thresholdLine(threshold: number | null): string {
-  if (threshold === null) return `this kernel has no ${NAME}`;
+  if (threshold === null) return `this kernel has no ${SETTING}`;
   if (threshold === 0) return "0: any user can bind any port";
   const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
   return `${threshold}${usual}: any user can bind ports ${threshold} and up`;

@@ -1,15 +1,15 @@
 import type { CommandName } from "./arguments.js";
 import type { Command } from "./command.js";
 
-/** A command before it is called: a start of a server must not wait until all of them are loaded. */
-export interface Entry {
+/** A command that is not loaded yet: a start must not wait for that. */
+interface Entry {
   readonly name: CommandName;
   /** One line for --help. */
   readonly what: string;
   load(): Command;
 }
 
-/** All of them. */
+/** portshim's own commands. */
 export const COMMANDS: readonly Entry[] = [
   {
     name: "check",

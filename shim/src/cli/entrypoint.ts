@@ -2,12 +2,12 @@ import { fstatSync, writeSync } from "node:fs";
 import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
 import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
-import type { Request } from "../facts/facts.js";
+import type { Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { LAUNCHER, type Reply, send } from "../launcher/reply.js";
 import { printable } from "../text.js";
-import { COMMAND_NAMES, type CommandName, type Invocation, parse } from "./arguments.js";
+import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./arguments.js";
 import type { Command } from "./command.js";
 import { STATUS, statusOf } from "./status.js";
 
@@ -29,8 +29,8 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   process.on("SIGTERM", stop);
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
   for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
-  const setting: Setting = { holdsCapability: holdsCapability === "1", env, signal: stopping.signal };
-  const running = dispatch(words, setting).catch((error) => failed(error, words, stopping.signal));
+  const context: Context = { holdsCapability: holdsCapability === "1", env, signal: stopping.signal };
+  const running = dispatch(words, context).catch((error) => failed(error, words, stopping.signal));
   watchLauncher(stop);
   const outcome = await running;
   if ("status" in outcome) process.exit(outcome.status);
@@ -59,25 +59,25 @@ function isSocket(fd: number): boolean {
 }
 
 /** What comes from the launcher. */
-type Setting = Pick<Request, "env" | "holdsCapability"> & { readonly signal: AbortSignal };
+type Context = Pick<Query, "env" | "holdsCapability"> & { readonly signal: AbortSignal };
 
-async function dispatch(words: readonly string[], setting: Setting): Promise<Outcome> {
-  if (isCommand(words[0])) return call(words[0], words.slice(1), setting);
-  return act(parse(words, setting.env), setting);
+async function dispatch(words: readonly string[], context: Context): Promise<Outcome> {
+  if (isCommand(words[0])) return runCommand(words[0], words.slice(1), context);
+  return runStart(parse(words, context.env), context);
 }
 
 function isCommand(word: string | undefined): word is CommandName {
   return COMMAND_NAMES.some((name) => name === word);
 }
 
-async function call(name: CommandName, words: readonly string[], setting: Setting): Promise<Outcome> {
-  const { options } = parse(words, setting.env, name);
+async function runCommand(name: CommandName, words: readonly string[], context: Context): Promise<Outcome> {
+  const { options } = parse(words, context.env, name);
   const command = commands()
     .find((entry) => entry.name === name)
     ?.load() as Command;
   if (options.help) return print(help().commandHelp(name, command.about, command.statuses));
-  const status = await command.run({ ...setting, options, log: logger(options), print });
-  setting.signal.throwIfAborted();
+  const status = await command.run({ ...context, options, log: logger(options), print });
+  context.signal.throwIfAborted();
   return { status };
 }
 
@@ -93,11 +93,11 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
   return { status: statusOf(error) };
 }
 
-async function act({ options, command }: Invocation, setting: Setting): Promise<Outcome> {
+async function runStart({ options, command }: Arguments, context: Context): Promise<Outcome> {
   if (options.help) return print(help().help(commands(), require("../plan/route.js").ROUTES));
   if (options.version) return print(`portshim ${require("./version.js").VERSION}\n`);
   const drop = dropFor(options);
-  const task: Task = { ...setting, options, drop, log: logger(options), ownTerminal: true };
+  const task: Task = { ...context, options, drop, log: logger(options), ownTerminal: true };
   const previewing = preview({ ...task, thorough: options.dryRun });
   // Loaded while the host is asked.
   const { requireExecutable } = require("./executable.js");
@@ -109,9 +109,9 @@ async function act({ options, command }: Invocation, setting: Setting): Promise<
     return { status: isPossible ? STATUS.ok : STATUS.unavailable };
   }
   // Before anybody is asked for it.
-  requireExecutable(command[0] ?? "", setting.env);
+  requireExecutable(command[0] ?? "", context.env);
   await ensure(task, found);
-  setting.signal.throwIfAborted();
+  context.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };
   const keepsPort = !isSatisfied(liveThreshold(), found.facts.wanted.value) && drop.held.has("net_bind_service");
   return { reply: { start: true, user: drop.user, keepsPort } };

@@ -3,12 +3,12 @@ import { delimiter, join } from "node:path";
 import { PortshimError } from "../failure.js";
 import { printable } from "../text.js";
 
-/** Where execvp(3) of the launcher's C library looks if there is no PATH. */
+/** Where the launcher's execvp(3), which is musl's, looks if there is no PATH. */
 const DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin";
 
 /**
- * Throws PortshimError `not-found` if there is no such command, or `not-executable` if it cannot be executed: nobody is to
- * be asked for a password for that. Looks it up as execvp(3) does.
+ * Throws PortshimError `not-found` if there is no such command, or `not-executable` if it cannot be executed: do not
+ * ask for a password in vain. Looks it up as execvp(3) does.
  */
 export function requireExecutable(command: string, env: NodeJS.ProcessEnv): void {
   const folders = command.includes("/") ? [""] : (env.PATH ?? DEFAULT_PATH).split(delimiter);

@@ -2,25 +2,25 @@ import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
 import type { Network } from "../here/place.js";
 import type { Host, NoHost } from "../host/host.js";
-import { keeper, keptBy, type Lifetime, lifetime } from "../plan/lifetime.js";
+import { type Lifetime, lifetime, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { keep, nextStep } from "../report/remedy.js";
 import { type Firewall, findFirewall } from "./firewall.js";
 import { type Holder, holders } from "./holder.js";
 import { VERSION } from "./version.js";
 
-/** The version of what `portshim check --json` prints; a field that goes or changes its meaning makes it the next. */
-export const SCHEMA = 1;
+/** The version of `portshim check --json`; it is raised if a field is removed or changes its meaning. */
+const SCHEMA = 1;
 
-/** What `portshim check` found, as it prints it with --json: docs/check.md and docs/check.schema.json. */
+/** What `portshim check` found, as --json prints it: docs/check.md and docs/check.schema.json. */
 export interface Findings {
   readonly schema: typeof SCHEMA;
   readonly portshim: string;
-  /** Nothing has to be done; something, and there is a way; or there is none from here. */
+  /** Nothing to do; something to do, and a way; or no way from here. */
   readonly verdict: "nothing-to-do" | "possible" | "impossible";
-  /** The threshold in force, 0–65535; null where this kernel has no such setting. */
+  /** The threshold in force, 0–65535; null if this kernel has no such setting. */
   readonly threshold: number | null;
-  /** The host's, which counts for publishing ports without root, while ours counts for binding; null: not known. */
+  /** The host's, which decides what can be published without root, as ours decides what can be bound; null: unknown. */
   readonly hostThreshold: number | null;
   readonly wanted: {
     readonly value: number;
@@ -29,28 +29,28 @@ export interface Findings {
   };
   readonly place: { readonly name: string; readonly evidence: string };
   readonly network: Network;
-  /** The way to the host; null where there is none, and with a null path where commands run as they are. */
+  /** The way to the host; null if there is none. Its path is null if commands run without a bridge. */
   readonly bridge: { readonly name: string; readonly path: string | null } | null;
-  /** What keeps the host from answering; null where it answers, or was not asked. */
+  /** Why the host does not answer; null if it does, or was not asked. */
   readonly hostProblem: string | null;
-  /** Every assignment of the setting that counts, and those that the kernel would refuse (value null). */
-  readonly requests: readonly Request[];
+  /** The assignments that decide, and those that are invalid (value null). */
+  readonly requests: readonly Declaration[];
   readonly routes: readonly { readonly name: string; readonly usable: boolean; readonly reason: string }[];
-  /** The route that would be taken, and what would run as root on the host; null where none would. */
+  /** The route that would be taken, and what would run as root on the host; null: none, nothing. */
   readonly next: { readonly route: string; readonly command: readonly string[] | null } | null;
-  /** What a person can do where there is no way from here, in lines; null where there is one. */
+  /** What a person can do if there is no way from here, in lines; null if there is one. */
   readonly remedy: string | null;
   readonly lasts: Lifetime;
-  /** What keeps it over restarts, where lasts is `kept`: a file and line, or "the kernel's default". */
+  /** What makes it permanent, if `lasts` is `kept`: a file and line, or "the kernel's default". */
   readonly keptBy: string | null;
-  /** How to have it last longer, a line for a person to paste; null where it is kept, or cannot be. */
+  /** How to make it last longer, a line for a person to paste; null if it is permanent, or cannot be. */
   readonly keep: string | null;
   /** With --bind. */
   readonly ports: readonly Port[] | null;
   readonly firewall: Firewall | null;
 }
 
-interface Request {
+interface Declaration {
   readonly where: "here" | "host";
   readonly file: string;
   readonly line: number;
@@ -60,27 +60,27 @@ interface Request {
 
 interface Port {
   readonly port: number;
-  /** The error that binding ended with (errno(3)'s name); null: none. */
+  /** The error of bind(2), by its name in errno(3); null: none. */
   readonly error: string | null;
-  /** Who listens on it, as far as we may see; null: nobody does. */
+  /** Who listens on it, as far as we can see; null: nobody. */
   readonly holders: readonly Holder[] | null;
 }
 
-/** The web's ports, of which a server wants those that are not below its first. */
+/** The web's ports; a server wants those that are not below its first. */
 const WEB = [80, 443];
 
-/** The ports that --bind tries where `first` is the first that is wanted. */
+/** The ports that --bind tries; `first` is the first wanted one. */
 export function wantedPorts(first: number): number[] {
   return [...new Set([first, ...WEB])].filter((port) => port >= Math.max(first, 1)).sort((a, b) => a - b);
 }
 
-/** Puts together what check prints; with `bind` the wanted ports are taken for a moment. */
+/** Collects what check prints; `bind`: takes the wanted ports for a moment. */
 export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Findings> {
   const { threshold, wanted, place, network, bridge } = facts;
   const next = plan.satisfied ? undefined : plan.steps.find(({ usable }) => usable);
   const verdict = plan.satisfied ? "nothing-to-do" : next ? "possible" : "impossible";
   const lasts = lifetime(facts, plan);
-  const kept = lasts === "kept" ? keeper(facts) : undefined;
+  const permanent = lasts === "kept" ? madePermanentBy(facts) : undefined;
   const [port = wanted.value] = wantedPorts(wanted.value);
   return {
     schema: SCHEMA,
@@ -93,20 +93,20 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     network,
     bridge: bridge ? { name: bridge.name, path: bridge.path ?? null } : null,
     hostProblem: problemOf(facts.host),
-    requests: [...requests("here", facts.declaredHere), ...requests("host", facts.declaredOnHost)],
+    requests: [...declarations("here", facts.declaredHere), ...declarations("host", facts.declaredOnHost)],
     routes: [...plan.steps, ...plan.others].map(routeOf),
     next: next ? { route: next.route.name, command: next.route.asRoot(facts, wanted.value) ?? null } : null,
     remedy: verdict === "impossible" ? nextStep(facts) : null,
     lasts,
-    keptBy: kept ? keptBy(kept) : null,
+    keptBy: permanent ? sourceOf(permanent) : null,
     keep: lasts === "restart" || lasts === "container" ? keep(facts) : null,
     ports: bind ? await tryPorts(wantedPorts(wanted.value)) : null,
     firewall: (await findFirewall(facts, port)) ?? null,
   };
 }
 
-function requests(where: Request["where"], resolution: Facts["declaredOnHost"]): Request[] {
-  const found = [resolution?.declared, ...(resolution?.refused ?? [])].filter((one) => one !== undefined);
+function declarations(where: Declaration["where"], resolution: Facts["declaredOnHost"]): Declaration[] {
+  const found = [resolution?.declared, ...(resolution?.invalid ?? [])].filter((one) => one !== undefined);
   return found.map(({ file, line, text, value }) => ({ where, file, line, text, value: value ?? null }));
 }
 

@@ -4,7 +4,7 @@ import type { Facts } from "../facts/facts.js";
 import { run } from "../host/child.js";
 import { commandLine, contentOf, printable } from "../text.js";
 
-/** A firewall of the host's that may keep others from a port, whatever the threshold. */
+/** A firewall on the host that can keep others from a port, whatever the threshold. */
 export interface Firewall {
   readonly name: string;
   /** The command that opens the port, for a person to paste on the host. */
@@ -14,8 +14,8 @@ export interface Firewall {
 interface Kind {
   readonly name: string;
   /**
-   * The command that opens `port`, where it is at work on the host whose files are below `root`, and does not let the port
-   * in as far as we may see.
+   * The command that opens `port`, if this firewall is active on the host, whose files are below `root`, and the port
+   * is closed as far as we can see.
    */
   remedy(root: string, port: number): string | undefined | Promise<string | undefined>;
 }
@@ -23,7 +23,7 @@ interface Kind {
 const KINDS: readonly Kind[] = [
   {
     name: "firewalld",
-    // Its zones are root's alone to read, and asking it may open a password prompt. The cgroup is there while it runs.
+    // Only root can read its zones, and asking it could open a password prompt. Its cgroup exists while it runs.
     remedy: (root, port) =>
       existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service"))
         ? `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`
@@ -48,8 +48,8 @@ const KINDS: readonly Kind[] = [
 ];
 
 /**
- * The host's firewall, where it would keep others from `port` in our network namespace; undefined where none is seen to,
- * or the network is not the host's.
+ * The host's firewall, if it could keep others from `port` in our network namespace; undefined if we see none, or the
+ * network is not the host's.
  */
 export async function findFirewall({ network, place }: Facts, port: number): Promise<Firewall | undefined> {
   if (network !== "hosts" || place.hostRoot === undefined) return undefined;
@@ -63,10 +63,10 @@ export async function findFirewall({ network, place }: Facts, port: number): Pro
 /** Milliseconds for nft to list its rules. */
 const PATIENCE = 5000;
 
-/** Most bytes of a ruleset; one that is cut is no JSON. */
+/** Most bytes of a ruleset; if it is cut, it is not valid JSON and ignored. */
 const LONGEST = 64 * 1024 * 1024;
 
-/** What nft(8) says in JSON (libnftables-json(5)); nothing where we may not see it. */
+/** What nft(8) prints as JSON (libnftables-json(5)); empty if we are not permitted to list it. */
 async function ruleset(): Promise<readonly unknown[]> {
   const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], {
     timeout: PATIENCE,
@@ -80,8 +80,8 @@ async function ruleset(): Promise<readonly unknown[]> {
   }
 }
 
-/** As nft(8) says it. */
-export interface Chain {
+/** In nft(8)'s words. */
+interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;
@@ -97,8 +97,8 @@ interface Rule {
 }
 
 /**
- * A chain for incoming packets that drops what no rule accepts, where no rule names the port: neither of that chain, nor
- * of those without a hook, which it may jump to.
+ * A chain for incoming packets that drops what no rule accepts, if no rule accepts the port: neither in that chain, nor
+ * in those without a hook, which it can jump to.
  */
 export function droppingChain(ruleset: readonly unknown[], port: number): Chain | undefined {
   const all = (kind: string) =>

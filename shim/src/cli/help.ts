@@ -1,12 +1,12 @@
 import { optionsOf, type Purpose } from "./arguments.js";
 
-/** A line of --help: what is written, and what it does. */
+/** A line of --help. */
 interface Entry {
   readonly name: string;
   readonly what: string;
 }
 
-/** The text of `portshim --help`; lists the commands and the routes. */
+/** The text of `portshim --help`. */
 export function help(commands: readonly Entry[], routes: readonly Entry[]): string {
   return `Usage: portshim [options] -- command [argument…]
        portshim COMMAND [options]
@@ -29,7 +29,7 @@ such command), 128+N (stopped by signal N).
 `;
 }
 
-/** The text of `portshim COMMAND --help`: `about`, one or more sentences, and the exit statuses it knows. */
+/** The text of `portshim COMMAND --help`: `about` is one or more sentences. */
 export function commandHelp(purpose: Purpose, about: string, statuses: string): string {
   return `Usage: portshim ${purpose} [options]
 

@@ -12,8 +12,8 @@ export interface Holder {
 const LISTEN = "0A";
 
 /**
- * Who listens on TCP `port` in our network namespace, as far as we may see: other users' processes hide their
- * descriptors, and those outside our PID namespace are not shown at all. Undefined: nobody listens.
+ * Who listens on TCP `port` in our network namespace, as far as we can see: other users' processes hide their
+ * descriptors, and processes outside our PID namespace are invisible. Undefined: nobody listens.
  */
 export function holders(port: number): Holder[] | undefined {
   const sockets = new Set(["tcp", "tcp6"].flatMap((table) => listening(`/proc/net/${table}`, port)));
@@ -24,7 +24,7 @@ export function holders(port: number): Holder[] | undefined {
     .map((pid) => ({ pid: Number(pid), name: printable(contentOf(`/proc/${pid}/comm`)) }));
 }
 
-/** Sockets as the links of their descriptors show them, `socket:[12345]`. Columns: proc_net(5). */
+/** Listening sockets, in the form of their descriptors' links: `socket:[12345]`. Columns: proc_net(5). */
 function listening(table: string, port: number): string[] {
   return contentOf(table)
     .split("\n")

@@ -4,10 +4,10 @@ import type { Options } from "../attempt/options.js";
 import { type Facts, gather, isLocal } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/place.js";
-import { isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
+import { isSatisfied, liveThreshold, SETTING } from "../here/threshold.js";
 import { HOST_ENVIRONMENT } from "../host/bridge.js";
 import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
-import { keeper, keptBy, startsWith } from "../plan/lifetime.js";
+import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import { named } from "../plan/plan.js";
 import { checked, sysctl } from "../plan/route.js";
 import { byHand, keepByHand, removeByHand } from "../report/remedy.js";
@@ -15,70 +15,70 @@ import * as report from "../report/report.js";
 import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
 import { printable } from "../text.js";
-import type { Call, Command } from "./command.js";
+import type { Command, Invocation } from "./command.js";
 import { STATUS } from "./status.js";
 
-/** `portshim persist`: the host keeps the threshold over its restarts. */
+/** The drop-in's path on the host. */
+const DROP_IN_PATH = `/${DROP_IN}`;
+
+/** `portshim persist`: makes the threshold permanent on the host. */
 export const persist: Command = {
-  about: `Writes /${DROP_IN} on the host and sets the threshold now: one password prompt, and never another.
+  about: `Writes ${DROP_IN_PATH} on the host and sets the threshold now: one password prompt, and never another.
 Works on the host itself, in a toolbox and in a distrobox.`,
   statuses:
     "0: done, or nothing to do; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
   run,
 };
 
-/** What is done on the host as root. Between us and root there are only constants and one checked integer. */
+/** What runs on the host as root: constants, and one checked integer. */
 interface Work {
   readonly kind: "write" | "apply" | "remove";
   /**
-   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
-   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   * One plain command: polkit's prompt shows 80 characters, and people have to see all of what they confirm.
+   * Throws PortshimError if the host lacks the program; call it only if there is something to do.
    */
   readonly argv: () => readonly string[];
-  /** What the command reads from its stdin. */
+  /** The command's stdin. */
   readonly input?: string;
-  /** The threshold that is to be set. */
+  /** The threshold to set. */
   readonly value: number;
-  /** The drop-in's text after it; undefined: there is none. */
+  /** The drop-in's text afterwards; undefined: no drop-in. */
   readonly text: string | undefined;
 }
 
-/** The drop-in, as people call it. */
-const FILE = `/${DROP_IN}`;
-
 /**
- * pkexec(1) sets PATH, and so does sudo(8). tee follows links, and overwrites whatever has come there since we looked;
- * but only root can put anything into that folder.
+ * pkexec(1) and sudo(8) set PATH. tee follows links, and overwrites a file that was created since we looked; but only
+ * root can create one there.
  */
-const WRITE = `umask 022; tee ${FILE}`;
+const WRITE = `umask 022; tee ${DROP_IN_PATH}`;
 const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
-// Not with &&: MATE's agent takes what it shows for markup, and shows nothing of a text that is none.
-const REMOVE_AND_SET = `rm -f ${FILE} || exit; sysctl -p -`;
+// Not &&: MATE's agent parses the text as markup, and shows nothing if it is invalid.
+const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
 
 const FOREIGN = "it exists, and portshim did not write it";
 
-/** What is so on the host. */
+/** What the host has now. */
 interface State {
   readonly text: string | undefined;
   readonly threshold: number | undefined;
 }
 
-/** Where we are root on the host already. */
+/** If we are root on the host already. */
 const asWeAre: Elevation = {
   name: "write",
   verdict: ({ bridge }) =>
     isLocal(bridge) && process.getuid?.() === 0
       ? yes("portshim runs as root here")
       : no("portshim does not run as root on the host"),
-  // After a plain su, PATH is that of whoever called it.
+  // After a plain su, PATH is still the caller's.
   command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
 
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
-async function run(call: Call): Promise<number> {
-  const { options, env, holdsCapability, log, signal, print } = call;
+async function run(invocation: Invocation): Promise<number> {
+  const { options, env, holdsCapability, log, signal, print } = invocation;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
@@ -93,7 +93,7 @@ async function run(call: Call): Promise<number> {
     thorough: true,
   });
   signal.throwIfAborted();
-  log("detail", report.facts(facts));
+  log("detail", report.summary(facts));
   const { hostRoot: root = "/" } = facts.place;
   const reason = hindrance(facts);
   if (reason !== undefined) throw noPersist(reason);
@@ -118,7 +118,7 @@ async function run(call: Call): Promise<number> {
     const command = report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody);
     log("notice", `${aboutTo(work, facts)}\n${command}`);
     try {
-      await carryOut(way, work, facts, options.timeout * 1000, call);
+      await carryOut(way, work, facts, options.timeout * 1000, invocation);
       log("info", done(work, winner === undefined));
       return STATUS.ok;
     } catch (error) {
@@ -126,7 +126,7 @@ async function run(call: Call): Promise<number> {
       if (!(error instanceof PortshimError)) throw error;
       last = error;
       last.remedy ||= remedy;
-      // Root has done what it could; to ask once more would change nothing.
+      // It ran as root and failed: another way to root would not help.
       if (last.code === "persist-failed") break;
     }
   }
@@ -134,7 +134,7 @@ async function run(call: Call): Promise<number> {
 }
 
 function noPersist(reason: string): PortshimError {
-  return new PortshimError("no-persist", `cannot change ${FILE} on the host: ${reason}`);
+  return new PortshimError("no-persist", `cannot change ${DROP_IN_PATH} on the host: ${reason}`);
 }
 
 /** systemd brings that folder; a command that made it as well would not fit into the prompt. */
@@ -144,7 +144,10 @@ function noFolder(): PortshimError {
   return error;
 }
 
-/** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
+/**
+ * Why the host's files cannot be changed from here, or do not apply here: the middle of a sentence; undefined: they
+ * can, and do.
+ */
 export function hindrance(facts: Facts): string | undefined {
   const { place, network, threshold, afterRestart } = facts;
   if (place.hostRoot === undefined)
@@ -155,25 +158,27 @@ export function hindrance(facts: Facts): string | undefined {
     const { usable, reason } = reach(facts);
     return usable ? "cannot tell whether the network here is the host's" : reason;
   }
-  if (threshold === undefined) return `this kernel has no ${NAME}`;
+  if (threshold === undefined) return `this kernel has no ${SETTING}`;
   return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
-/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
+/** On the host, but in another network namespace than its init; false if we are not permitted to see that one. */
 function isApart({ isHost }: Facts["place"]): boolean {
   const inits = networkNamespaceOf(1);
   return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
 }
 
-/** Where the drop-in lies, below the host's root. */
+/** The drop-in's folder, below the host's root. */
 const FOLDER = dirname(DROP_IN);
 
-/** The drop-in's path: links of the host's lead to the host's files, but one of its name is none of ours. */
+/**
+ * The drop-in as we see it: links in its folder's path are followed within the host; the file itself must not be one.
+ */
 function pathOf(root: string): Buffer {
   return Buffer.concat([located(root, FOLDER), Buffer.from(`/${basename(DROP_IN)}`)]);
 }
 
-/** Whether we would see a drop-in: a host without the folder has none. */
+/** Whether we would see a drop-in if there were one: a host without the folder has none. */
 function isReadable(root: string): boolean {
   try {
     readdirSync(located(root, FOLDER));
@@ -183,7 +188,7 @@ function isReadable(root: string): boolean {
   }
 }
 
-/** The drop-in's text; undefined where there is none, or no plain file. */
+/** The drop-in's text; undefined if there is none, or it is not a regular file. */
 function current(root: string): string | undefined {
   try {
     return lstatSync(pathOf(root)).isFile() ? readFileSync(pathOf(root), "utf8") : undefined;
@@ -203,21 +208,21 @@ function isForeign(root: string): boolean {
 }
 
 /**
- * The file is written only if the host would otherwise start with more, and the value set only if it is higher now: what
- * is low enough already is not raised.
+ * Writes the file only if the host would otherwise boot with a higher value, and sets the value only if it is higher
+ * now: a lower one is not raised.
  */
 export function keeping(facts: Facts, root: string): Work {
   const { value } = facts.wanted;
-  if (keeper(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
+  if (madePermanentBy(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
   const text = dropIn(checked(value));
   const script = isSatisfied(facts.threshold, value) ? WRITE : WRITE_AND_SET;
   return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
 }
 
-/** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
+/** Sets what the host's other files declare, else the kernel's default; undefined: there is no drop-in. */
 export function removal(root: string): Work | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
-  const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
+  const { value } = bootThreshold(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
   const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
   return { kind: "remove", argv, input: assignment(checked(value)), value, text: undefined };
 }
@@ -226,12 +231,12 @@ function stateOf(root: string): State {
   return { text: current(root), threshold: liveThreshold() };
 }
 
-/** Whether the file is as it is to be. */
+/** Whether the file is as wanted. */
 function isFiled({ text }: State, work: Work): boolean {
   return text === work.text;
 }
 
-/** Whether the threshold is as it is to be; only --remove raises it. */
+/** Whether the threshold is as wanted; only --remove raises it. */
 function isSet({ threshold }: State, { kind, value }: Work): boolean {
   return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
 }
@@ -242,25 +247,25 @@ function isIn(root: string, work: Work): boolean {
 }
 
 function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
-  if (remove) return `Nothing to do: the host has no /${DROP_IN}.`;
-  const kept = keeper(facts);
-  if (winner || !kept) return `Nothing to do: the host has /${DROP_IN} already.`;
-  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${keptBy(kept)}).`;
+  if (remove) return `Nothing to do: the host has no ${DROP_IN_PATH}.`;
+  const permanent = madePermanentBy(facts);
+  if (winner || !permanent) return `Nothing to do: the host has ${DROP_IN_PATH} already.`;
+  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${sourceOf(permanent)}).`;
 }
 
-/** The assignment of another file of the host's that would have the last word after a restart, and ask for more. */
+/** The assignment in another file on the host that would win after a reboot, with a higher value. */
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
   const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
-  const { declared, refused } = resolve(root, change, "boot");
-  const winner = [declared, ...refused].find((one) => one && !one.file.endsWith(`/${DROP_IN}`));
+  const { declared, invalid } = resolve(root, change, "boot");
+  const winner = [declared, ...invalid].find((one) => one && !one.file.endsWith(DROP_IN_PATH));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
 }
 
 function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
-  return `${printable(file)}:${line} overrides /${DROP_IN}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
+  return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
-/** At least one. Throws PortshimError `no-persist`. */
+/** The ways that can be tried, at least one. Throws PortshimError `no-persist`. */
 function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
   const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
   const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
@@ -272,27 +277,27 @@ function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string):
   throw error;
 }
 
-/** Throws PortshimError, with the next step if the work is half done; and says that, if it was stopped in the middle. */
+/** Throws PortshimError, with the next step if the work is half done; logs that if it was stopped in the middle. */
 async function carryOut(
   way: Elevation,
   work: Work,
   facts: Facts,
   timeout: number,
-  { log, signal }: Pick<Call, "log" | "signal">,
+  { log, signal }: Pick<Invocation, "log" | "signal">,
 ): Promise<void> {
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
   const { input } = work;
   let failure: PortshimError;
   try {
-    const ending = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
-    const saidYes = ending.status === 0 && ending.stderr === "";
-    failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(ending));
+    const result = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
+    const saidYes = result.status === 0 && result.stderr === "";
+    failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(result));
   } catch (error) {
     if (!(error instanceof PortshimError)) throw error;
     failure = error;
   }
-  // Neither a yes nor a no is believed: what was done is there to be seen.
+  // Whatever the answer was: look at what was done.
   const after = stateOf(root);
   if (isFiled(after, work) && isSet(after, work)) {
     if (work.kind === "write") settle(root);
@@ -306,7 +311,7 @@ async function carryOut(
   throw failure;
 }
 
-/** Has what was written survive a power cut. fsync(2) takes a reader's descriptor, too. */
+/** Makes the file survive a power cut. fsync(2) accepts a descriptor that is open for reading. */
 function settle(root: string): void {
   try {
     const file = openSync(pathOf(root), "r");
@@ -315,21 +320,21 @@ function settle(root: string): void {
   } catch {}
 }
 
-/** What of the work is so and what is not. */
+/** What is done of the work, and what is not. */
 function halfDone(root: string, work: Work, before: State, after: State): string {
-  const { value } = startsWith(resolve(root, new Map(), "boot"));
-  return `Now ${fileNow(work, before, after)}; ${NAME} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
+  const { value } = bootThreshold(resolve(root, new Map(), "boot"));
+  return `Now ${fileNow(work, before, after)}; ${SETTING} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
 }
 
 function fileNow(work: Work, before: State, { text }: State): string {
-  if (text === undefined) return `there is no ${FILE}`;
-  if (text === work.text) return `${FILE} is there`;
-  if (text === before.text) return `${FILE} is what it was`;
-  if (text === "") return `${FILE} is empty`;
-  return work.text?.startsWith(text) ? `${FILE} is half written` : `${FILE} holds something else`;
+  if (text === undefined) return `there is no ${DROP_IN_PATH}`;
+  if (text === work.text) return `${DROP_IN_PATH} is there`;
+  if (text === before.text) return `${DROP_IN_PATH} is what it was`;
+  if (text === "") return `${DROP_IN_PATH} is empty`;
+  return work.text?.startsWith(text) ? `${DROP_IN_PATH} is half written` : `${DROP_IN_PATH} holds something else`;
 }
 
-/** The one thing that the person can do after that. */
+/** The one thing to do after that. */
 function nextStep(work: Work, before: State, after: State): string {
   if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
   if (work.kind === "remove") return removeByHand(work.value);
@@ -339,22 +344,22 @@ function nextStep(work: Work, before: State, after: State): string {
 
 function aboutTo(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${NAME} to ${value}`;
+  if (kind === "remove") return `Removing ${DROP_IN_PATH} on the host, and setting ${SETTING} to ${value}`;
   if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
-  return `Writing this on the host, as /${DROP_IN}:\n${indented(work)}`;
+  return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
 }
 
-/** The same for --dry-run. */
+/** aboutTo() for --dry-run. */
 function would(work: Work, facts: Facts): string {
   const { kind, value } = work;
-  if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${NAME} to ${value}`;
+  if (kind === "remove") return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${value}`;
   if (kind === "apply") return neverApplied(facts);
-  return `Would write this on the host, as /${DROP_IN}:\n${indented(work)}`;
+  return `Would write this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
 }
 
 function neverApplied(facts: Facts): string {
-  const kept = keeper(facts);
-  return `${kept ? keptBy(kept) : "a file"} sets it on the host, but it was never applied`;
+  const kept = madePermanentBy(facts);
+  return `${kept ? sourceOf(kept) : "a file"} sets it on the host, but it was never applied`;
 }
 
 function indented({ text = "" }: Work): string {
@@ -362,7 +367,7 @@ function indented({ text = "" }: Work): string {
 }
 
 function done({ kind, value }: Work, isKept: boolean): string {
-  if (kind === "remove") return `Done. /${DROP_IN} is gone, and any user can bind ports ${value} and up.`;
+  if (kind === "remove") return `Done. ${DROP_IN_PATH} is gone, and any user can bind ports ${value} and up.`;
   const until = isKept ? "also after a reboot" : "until the host reboots";
   const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
   return `Done. Any user can now bind ports ${value} and up, ${until}.${undo}`;

@@ -1,14 +1,14 @@
 import type { FailureCode, PortshimError } from "../failure.js";
 
 /**
- * Exit statuses before the command runs: sysexits.h, whose names systemd knows (RestartPreventExitStatus=NOPERM), and the
- * shell's. The launcher has those that it needs itself.
+ * Exit statuses before the command runs: those of sysexits.h, whose names systemd knows
+ * (RestartPreventExitStatus=NOPERM), and the shell's. launcher.c has a list of its own.
  */
 export const STATUS = {
   ok: 0,
-  /** `portshim check`: something has to be done, and there is a way. */
+  /** `portshim check`: something to do, and a way. */
   toDo: 1,
-  /** `portshim check`: something has to be done, and there is no way from here. */
+  /** `portshim check`: something to do, and no way from here. */
   noWay: 2,
   /** EX_USAGE: bad options, or no such user. */
   usage: 64,
@@ -18,7 +18,7 @@ export const STATUS = {
   software: 70,
   /** EX_NOPERM: refused, dismissed or not answered in time; or root cannot be dropped. */
   noPermission: 77,
-  /** The command is there and cannot be executed. */
+  /** The command exists, but cannot be executed. */
   notExecutable: 126,
   /** There is no such command. */
   notFound: 127,
@@ -35,7 +35,7 @@ const STATUSES: Partial<Record<FailureCode, number>> = {
   "not-executable": STATUS.notExecutable,
 };
 
-/** The exit status that a failure ends portshim with; docs/portshim.md lists them. */
+/** portshim's exit status after a failure; docs/portshim.md lists them. */
 export function statusOf({ code, isRefusal }: PortshimError): number {
   return STATUSES[code] ?? (isRefusal ? STATUS.noPermission : STATUS.unavailable);
 }

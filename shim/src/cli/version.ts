@@ -1,2 +1,2 @@
-/** The package's version; a test holds it to package.json, which does not travel into an image. */
+/** The package's version, because images do not have package.json; a test compares the two. */
 export const VERSION = "0.1.0";

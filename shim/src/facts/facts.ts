@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 
 import { HOST_ROOT, type Network, networkNamespaceOf, type Place, place } from "../here/place.js";
-import { FILE, liveThreshold } from "../here/threshold.js";
+import { liveThreshold, SETTING_FILE } from "../here/threshold.js";
 import { type Bridge, findBridge } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
 import type { Drop } from "../launcher/drop.js";
@@ -47,7 +47,7 @@ export interface Facts {
 }
 
 /** What the facts are read for. */
-export interface Request {
+export interface Query {
   /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
   readonly start: number | undefined;
   /** Who asks for `start`, for a sentence; undefined: the command line. */
@@ -67,11 +67,11 @@ export interface Request {
 
 /**
  * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
- * ourselves nor bind the port as we are, unless the request is thorough.
+ * ourselves nor bind the port as we are, unless the query is thorough.
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
-export async function gather(request: Request): Promise<Facts> {
+export async function gather(request: Query): Promise<Facts> {
   const { start, asker, drop, env, holdsCapability, signal, ownTerminal = false, thorough = false } = request;
   const where = place(env);
   // What does not decide whether the host is asked is read later: the host needs time for its answer.
@@ -181,7 +181,7 @@ export function isLocal(bridge: Bridge | undefined): boolean {
  */
 function mayWrite(): boolean {
   try {
-    closeSync(openSync(FILE, constants.O_WRONLY));
+    closeSync(openSync(SETTING_FILE, constants.O_WRONLY));
     return true;
   } catch {
     return false;

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 
-/** Bits of the capability sets (linux/capability.h). */
+/** Bits in the capability sets (linux/capability.h). */
 const BITS = { setgid: 6, setuid: 7, net_bind_service: 10 } as const;
 
 /** A capability that portshim asks about, as setpriv(1) names it. */
 export type Capability = keyof typeof BITS;
 
-/** Which of them our effective set holds; none where /proc does not tell. */
+/** Which of them are in our effective set; none if /proc cannot be read. */
 export function effectiveCapabilities(file = "/proc/self/status"): ReadonlySet<Capability> {
   let set = 0n;
   try {

@@ -1,26 +1,26 @@
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
-/** Who can give a container or a host another threshold when portshim cannot: see remedy.ts. */
-export type Keeper = "host" | "podman" | "docker" | "rootless docker" | "kubernetes";
+/** Who can change the threshold of this place if portshim cannot: see remedy.ts. */
+export type Manager = "host" | "podman" | "docker" | "rootless docker" | "kubernetes";
 
-/** Where portshim runs, and how that was told. */
+/** Where portshim runs, and how it was recognized. */
 export interface Place {
   readonly name: string;
-  /** For a sentence: "a toolbox". */
+  /** For messages: "a toolbox". */
   readonly what: string;
-  /** The file or variable that gave it away. */
+  /** The file or variable that shows it. */
   readonly evidence: string;
-  /** "no": a container, whose host is behind a bridge. "maybe": where there is no bridge, we take it for one. */
+  /** "no": a container, whose host is behind a bridge. "maybe": taken for the host if there is no bridge. */
   readonly isHost: "yes" | "no" | "maybe";
-  /** Places of this kind never have a network of their own. */
+  /** Places of this kind always share the host's network. */
   readonly sharesNetwork: boolean;
-  /** A user's own podman made it, as far as we see: on the host that user is master of its network. */
+  /** Created by a user's own podman, as far as we see: on the host that user owns its network namespace. */
   readonly byUsersPodman: boolean;
-  readonly keeper: Keeper;
-  /** Where the host's sessions have their sockets, if /run/user is not that: an init in the container has its own. */
+  readonly managedBy: Manager;
+  /** The host's /run/user, if it is not at /run/user: an init in the container has its own. */
   readonly hostSessions?: string;
-  /** Where the host's files are seen from here, if `portshim persist` may change them: "/" on the host itself. */
+  /** The host's root directory as seen from here, if `portshim persist` can change its files: "/" on the host. */
   readonly hostRoot?: string;
 }
 
@@ -29,33 +29,33 @@ export type Network = "hosts" | "own" | "unknown";
 
 /** Where evidence is looked for. */
 interface Scene {
-  /** Whether this absolute path is there. */
+  /** Whether this absolute path exists. */
   has(path: string): boolean;
-  /** A file's text, or where a link leads; "" where there is none. */
+  /** A file's text, or a link's target; "" if there is none. */
   text(path: string): string;
   link(path: string): string;
   readonly env: NodeJS.ProcessEnv;
 }
 
 interface Kind extends Omit<Place, "evidence"> {
-  /** What shows that we are in such a place; undefined: we are not. */
+  /** The file or variable that shows this place; undefined: we are elsewhere. */
   evidence(scene: Scene): string | undefined;
 }
 
-/** Where a toolbox or a distrobox sees the host's files. */
+/** The host's root directory in a toolbox or a distrobox. */
 export const HOST_ROOT = "/run/host";
 
-/** Where systemd-logind gives each user a folder, in which the session bus has its socket. */
+/** systemd-logind's folders for each user, which hold the socket of the session bus. */
 export const SESSIONS = "/run/user";
 
-/** There while systemd is the init (sd_booted(3)). */
+/** Exists if systemd is the init (sd_booted(3)). */
 const SYSTEMD = "/run/systemd/system";
 
-/** distrobox create mounts it into each of its containers. */
+/** distrobox create mounts it into every container. */
 const DISTROBOX_PROGRAM = "/usr/bin/distrobox-host-exec";
 
 const CONTAINER = { isHost: "no", sharesNetwork: false, byUsersPodman: false } as const;
-const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, keeper: "host" } as const;
+const DESKTOP = { isHost: "no", sharesNetwork: true, byUsersPodman: true, managedBy: "host" } as const;
 
 const DISTROBOX = {
   name: "distrobox",
@@ -68,7 +68,7 @@ const DISTROBOX = {
 /** Inode of the initial PID namespace: PROC_PID_INIT_INO in include/linux/proc_ns.h. */
 const INITIAL_PID_NAMESPACE = "pid:[4026531836]";
 
-/** Tried in order: the more particular before the more general. */
+/** In order, the more specific first. */
 const PLACES: readonly Kind[] = [
   { name: "flatpak", what: "a flatpak", ...DESKTOP, evidence: file("/.flatpak-info") },
   {
@@ -86,7 +86,7 @@ const PLACES: readonly Kind[] = [
     name: "kubernetes",
     what: "a Kubernetes pod",
     ...CONTAINER,
-    keeper: "kubernetes",
+    managedBy: "kubernetes",
     evidence: ({ has, env }) => {
       const account = "/var/run/secrets/kubernetes.io/serviceaccount";
       if (env.KUBERNETES_SERVICE_HOST) return "KUBERNETES_SERVICE_HOST";
@@ -97,7 +97,7 @@ const PLACES: readonly Kind[] = [
     name: "rootless docker",
     what: "a rootless docker container",
     ...CONTAINER,
-    keeper: "rootless docker",
+    managedBy: "rootless docker",
     evidence: (scene) =>
       isDockers(scene) && !ownsAllUsers(scene.text("/proc/self/uid_map"))
         ? "/.dockerenv, and a user namespace"
@@ -107,7 +107,7 @@ const PLACES: readonly Kind[] = [
     name: "docker",
     what: "a docker container",
     ...CONTAINER,
-    keeper: "docker",
+    managedBy: "docker",
     evidence: (scene) => (isDockers(scene) ? "/.dockerenv" : undefined),
   },
   {
@@ -115,7 +115,7 @@ const PLACES: readonly Kind[] = [
     what: "a rootless podman container",
     ...CONTAINER,
     byUsersPodman: true,
-    keeper: "podman",
+    managedBy: "podman",
     evidence: ({ has, text }) =>
       has("/run/.containerenv") && !ownsAllUsers(text("/proc/self/uid_map"))
         ? "/run/.containerenv, and a user namespace"
@@ -125,7 +125,7 @@ const PLACES: readonly Kind[] = [
     name: "rootful podman",
     what: "a rootful podman container",
     ...CONTAINER,
-    keeper: "podman",
+    managedBy: "podman",
     evidence: file("/run/.containerenv"),
   },
   {
@@ -135,7 +135,7 @@ const PLACES: readonly Kind[] = [
     hostRoot: "/",
     sharesNetwork: true,
     byUsersPodman: false,
-    keeper: "host",
+    managedBy: "host",
     evidence: ({ has, link, env }) => {
       if (env.container) return undefined;
       if (has(SYSTEMD)) return SYSTEMD;
@@ -148,7 +148,7 @@ const PLACES: readonly Kind[] = [
     isHost: "maybe",
     sharesNetwork: false,
     byUsersPodman: true,
-    keeper: "host",
+    managedBy: "host",
     evidence: () => "no sign of any other",
   },
 ];
@@ -157,11 +157,11 @@ function file(path: string): Kind["evidence"] {
   return ({ has }) => (has(path) ? path : undefined);
 }
 
-/** It has a toolbox's mark, too, and a toolbox may have distrobox's programs; but only distrobox mounts them. */
+/** A distrobox also has a toolbox's mark, and a toolbox can have distrobox installed; but only distrobox mounts it. */
 function evidenceOfDistrobox({ has, text, env }: Scene): string | undefined {
   if (!has(DISTROBOX_PROGRAM)) return undefined;
   if (isMountPoint(DISTROBOX_PROGRAM, text("/proc/self/mountinfo"))) return `${DISTROBOX_PROGRAM}, mounted`;
-  // Where /proc tells nothing. sudo takes both away.
+  // If mountinfo does not help. sudo removes both variables.
   const variable = ["CONTAINER_ID", "DISTROBOX_ENTER_PATH"].find((name) => env[name]);
   const isContainer = has("/run/.containerenv") || has("/.dockerenv");
   return variable && isContainer ? `${variable} and ${DISTROBOX_PROGRAM}` : undefined;
@@ -176,18 +176,18 @@ function isDockers({ has, text }: Scene): boolean {
   return has("/.dockerenv") && !isWholeDisk(text("/proc/self/mountinfo"));
 }
 
-/** A machine made from an image's files (a virtual one, WSL) keeps its /.dockerenv; its root is a disk, not layers. */
+/** A virtual machine or WSL made from an image's files keeps /.dockerenv; but its root is a disk, not layers. */
 function isWholeDisk(mountinfo: string): boolean {
   // proc_pid_mountinfo(5): id, parent, device, root in that filesystem, mount point, … - type, source.
   return /^\d+ \d+ \S+ \/ \/ .* - \S+ \/dev\/\S+/m.test(mountinfo);
 }
 
-/** The initial user namespace maps every id to itself (user_namespaces(7)); rootless containers live in another. */
+/** The initial user namespace maps every id to itself (user_namespaces(7)); rootless containers run in another. */
 function ownsAllUsers(map: string): boolean {
   return map === "" || /^\s*0\s+0\s+4294967295\s*$/.test(map);
 }
 
-/** Tells the place from the evidence below `root` and in the environment; there is always one. */
+/** Recognizes the place by the files below `root` and the environment. */
 export function place(env: NodeJS.ProcessEnv, root = "/"): Place {
   const scene: Scene = {
     env,

@@ -4,22 +4,22 @@ import { readFileSync } from "node:fs";
 export const KEY = "net/ipv4/ip_unprivileged_port_start";
 
 /** The setting as people and sysctl(8) write it. */
-export const NAME = KEY.replaceAll("/", ".");
+export const SETTING = KEY.replaceAll("/", ".");
 
-/** The file to read and write it by; it speaks of the network namespace of whoever opens it. */
-export const FILE = `/proc/sys/${KEY}`;
+/** The setting's file, which belongs to the network namespace of the process that opens it. */
+export const SETTING_FILE = `/proc/sys/${KEY}`;
 
-/** Where a new network namespace starts (net/ipv4/af_inet.c, PROT_SOCK). */
+/** A new network namespace's threshold (PROT_SOCK in the kernel's net/ipv4/af_inet.c). */
 export const KERNEL_DEFAULT = 1024;
 
-/** The largest threshold that the kernel knows; above lies no port. */
+/** The largest threshold that the kernel accepts: the last port. */
 export const LARGEST = 65535;
 
 /**
- * The threshold in force in our own network namespace: an integer 0–65535, the first port an ordinary user may bind.
- * Undefined where the kernel has no such setting (Linux before 4.11, gVisor) or /proc is not there.
+ * The threshold in our own network namespace: an integer 0–65535, the first port that an ordinary user can bind.
+ * Undefined if the kernel has no such setting (Linux before 4.11, gVisor), or /proc is not mounted.
  */
-export function liveThreshold(file = FILE): number | undefined {
+export function liveThreshold(file = SETTING_FILE): number | undefined {
   try {
     // In one read: files below /proc/sys answer only at offset 0.
     const text = readFileSync(file, "latin1");
@@ -29,7 +29,7 @@ export function liveThreshold(file = FILE): number | undefined {
   }
 }
 
-/** First port of the range that outgoing connections use; 32768 where it cannot be read, the kernel's default. */
+/** The first port for outgoing connections; if it cannot be read, the kernel's default. */
 function localPortRangeStart(): number {
   try {
     const first = /^(\d{1,5})\s/.exec(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1"))?.[1];
@@ -40,8 +40,8 @@ function localPortRangeStart(): number {
 }
 
 /**
- * The number that the kernel would set if `text` were written to the setting, or undefined where it would answer
- * EINVAL. `text` is bytes (latin1).
+ * The number that the kernel would set if `text` were written to the setting; undefined if it would answer EINVAL.
+ * `text` is bytes (latin1).
  *
  * Source: proc_get_long() in kernel/sysctl.c (blanks, then a number in C's notation, then a blank or the end; the rest
  * is ignored) and ipv4_privileged_ports() in net/ipv4/sysctl_net_ipv4.c (0–65535, not above the local port range).
@@ -50,7 +50,7 @@ export function kernelTakes(text: string): number | undefined {
   const number = /^[\t-\r \xa0]*(-?)(0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)(?=[ \t\n]|$)/.exec(text);
   if (!number) return undefined;
   const [, sign = "", digits = ""] = number;
-  // The kernel copies at most 21 bytes from the number on, and refuses what fills them.
+  // The kernel copies at most 21 bytes, starting at the number, and rejects a number that fills them.
   if (sign.length + digits.length >= 21) return undefined;
   const value = /^0[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : Number(digits);
   if (sign === "-" && value !== 0) return undefined;

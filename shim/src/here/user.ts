@@ -2,17 +2,17 @@ import { join } from "node:path";
 import { PortshimError } from "../failure.js";
 import { contentOf, printable } from "../text.js";
 
-/** Whom the server runs as. */
+/** The user that the server runs as. */
 export interface User {
   readonly uid: number;
   readonly gid: number;
-  /** Supplementary groups, in the order of /etc/group; one that is listed twice is here twice. */
+  /** Supplementary groups, in the order of /etc/group; duplicates are kept. */
   readonly groups: readonly number[];
   /** HOME; empty if /etc/passwd says so. */
   readonly home: string;
 }
 
-/** What /etc/passwd says about a user; `login` is empty if it says nothing. */
+/** A user's entry in /etc/passwd; `login` is empty if there is none. */
 interface Account extends Omit<User, "groups"> {
   readonly login: string;
 }
@@ -26,23 +26,23 @@ const LARGEST_NUMBER = 2 ** 31 - 1;
 /** The largest id that a process can have: 2^32 - 1 tells the kernel to leave an id as it is. */
 const LARGEST_ID = 2 ** 32 - 2;
 
-/** What Node puts in place of bytes that are not UTF-8. */
+/** Node's replacement for bytes that are not UTF-8. */
 const UNREADABLE = "\u{fffd}";
 
 /**
  * Resolves `USER[:GROUP]`, names or numbers, with /etc/passwd and /etc/group below `root`, as gosu does:
  *
- * - A number is always an id, even if it is somebody's name. Without a line in /etc/passwd it gets our own group, and
- *   `/` for HOME.
- * - An empty USER is us. An empty GROUP is the user's own one, with all the supplementary ones; any other GROUP is the
- *   only one.
+ * - A number is always an id, even if a user has it for a name. Without an entry in /etc/passwd its group is ours, and
+ *   its HOME is `/`.
+ * - An empty USER is the current user. An empty GROUP is the user's group and all supplementary ones; any other GROUP
+ *   is the only one.
  *
- * Throws PortshimError `no-user` if gosu refuses the spec, and in three cases of our own: the spec is empty; it is not
- * UTF-8 (two such names look the same in Node); an id that the files give is not one that a process can have. For gosu
- * one that is missing or no number is 0, root's; of one that is too large the kernel takes the lower 32 bits.
+ * Throws PortshimError `no-user` if gosu rejects the spec, and in three more cases: the spec is empty; it is not UTF-8
+ * (two such names look the same in Node); the files give an id that a process cannot have. gosu reads a missing or
+ * malformed id as 0, which is root, and the kernel cuts one that is too large to its lower 32 bits.
  *
- * Source: GetExecUser() in moby/sys/user, July 2026. gosu calls it; gosu up to 1.19 calls an older one, which takes
- * a number out of range if it is in the files, and ignores what follows a second colon.
+ * Source: GetExecUser() in moby/sys/user, July 2026, which gosu calls. gosu up to 1.19 calls an older one, which
+ * accepts a number out of range if it is in the files, and ignores what follows a second colon.
  */
 export function resolveUser(spec: string, root = "/"): User {
   if (spec === "" || spec.includes(UNREADABLE))
@@ -87,7 +87,7 @@ function groups(root: string) {
     .map(([title = "", , gid, members = ""]) => ({ title, gid: idIn(gid), members: members.split(",") }));
 }
 
-/** The fields of each line. Only /etc/group has comments: in /etc/passwd gosu takes a `#` for the name's beginning. */
+/** The fields of each line. Only /etc/group has comments: in /etc/passwd gosu reads `#` as part of the name. */
 function lines(root: string, file: string): string[][] {
   return contentOf(join(root, file))
     .split("\n")
@@ -96,12 +96,12 @@ function lines(root: string, file: string): string[][] {
     .map((line) => line.split(":"));
 }
 
-/** An id in the files; NaN if it is missing or no number. */
+/** An id from the files; NaN if it is missing or malformed. */
 function idIn(field = ""): number {
   return INTEGER.test(field) ? Number(field) : Number.NaN;
 }
 
-/** What USER or GROUP is as a number; undefined: it is a name. One that is out of range is never a name. */
+/** USER or GROUP as an id; undefined: it is a name. Throws PortshimError `no-user` if it is a number out of range. */
 function numberOf(text: string): number | undefined {
   if (!INTEGER.test(text)) return undefined;
   const number = Number(text);

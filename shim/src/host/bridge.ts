@@ -5,12 +5,12 @@ import { type Place, SESSIONS } from "../here/place.js";
 import { printable } from "../text.js";
 import type { Identity } from "./child.js";
 
-/** A way to run a program on the host, from `/` and with nothing but PATH in the environment. */
+/** A way to run a program on the host, in `/`, with only PATH in its environment. */
 export interface Bridge {
   readonly name: string;
-  /** The bridge's program; undefined where commands run as they are. */
+  /** The bridge's program; undefined if commands run without one. */
   readonly path: string | undefined;
-  /** Who runs the bridge, where that is not as we are. */
+  /** Who runs the bridge; undefined: we do. */
   readonly identity: Identity | undefined;
   /** The command that runs `argv` on the host; `argv[0]` must be absolute. */
   command(argv: readonly string[]): readonly string[];
@@ -18,13 +18,13 @@ export interface Bridge {
 
 interface Kind {
   readonly name: string;
-  /** Where distributions put it, first match wins, before PATH; not all of them are on PATH. */
+  /** Where distributions install it, tried before PATH: some of these are not on PATH. */
   readonly paths: readonly string[];
   /** What goes between the bridge and the host's command. */
   readonly options: readonly string[];
 }
 
-/** Where the host's programs are looked for, NixOS's wrappers first: directories that only root writes to. */
+/** Where the host's programs are looked for, NixOS's wrappers first: directories that only root can write to. */
 export const HOST_PATH = [
   "/run/wrappers/bin",
   "/run/current-system/sw/bin",
@@ -34,20 +34,20 @@ export const HOST_PATH = [
   "/bin",
 ] as const;
 
-/** All of the environment that the host's commands get. */
+/** The whole environment of the host's commands. */
 export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
 
-/** For bridges that hand on the environment: pkexec refuses odd SHELL and TERM values. */
+/** For bridges that pass the environment on: pkexec rejects unusual values of SHELL and TERM. */
 export const EMPTY_ENVIRONMENT = ["/usr/bin/env", "-i", HOST_ENVIRONMENT];
 
-/** Not distrobox-host-exec: where there is no host-spawn, it downloads one and installs it as root. */
+/** Without distrobox-host-exec: if there is no host-spawn, it downloads one and installs it as root. */
 const BRIDGES: readonly Kind[] = [
   {
     name: "flatpak-spawn",
     // Fedora; Debian and Ubuntu.
     paths: ["/usr/bin/flatpak-spawn", "/usr/libexec/flatpak-xdg-utils/flatpak-spawn"],
-    // Without --watch-bus the host's prompt outlives a flatpak-spawn that was killed; a directory of the container's
-    // is unknown to the host.
+    // Without --watch-bus the prompt on the host outlives a flatpak-spawn that was killed; and the host does not know
+    // the container's directories.
     options: ["--host", "--watch-bus", "--directory=/", "--clear-env", `--env=${HOST_ENVIRONMENT}`],
   },
   {
@@ -57,17 +57,17 @@ const BRIDGES: readonly Kind[] = [
   },
 ];
 
-/** All bridge programs there are, for a sentence that says what was looked for. */
+/** The bridges that are looked for, for messages. */
 export const BRIDGE_NAMES: readonly string[] = BRIDGES.map(({ name }) => name);
 
-/** Which packages have one, for the same sentence. */
+/** The packages that contain one, for messages. */
 export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-utils on Debian and Ubuntu";
 
 /**
- * The bridge to use from `place`, or undefined where none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, one absolute path,
- * overrides; it is called as the known bridge of that name, or else with the host's command alone.
+ * The bridge to use from `place`; undefined if none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, an
+ * absolute path, overrides it: it is called like the known bridge of that name, else with the host's command alone.
  *
- * Throws PortshimError `bad-usage` where PORTSHIM_BRIDGE is not an executable's absolute path.
+ * Throws PortshimError `bad-usage` if PORTSHIM_BRIDGE is not the absolute path of an executable.
  */
 export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = isExecutable): Bridge | undefined {
   const identity = identityOf(place, env);
@@ -87,20 +87,20 @@ export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = is
   return place.isHost === "maybe" ? NONE : undefined;
 }
 
-/** Where a program of this name would be found on PATH: in its absolute directories. */
+/** Where PATH would find a program of this name; only in its absolute directories. */
 function onPath(name: string, { PATH = "" }: NodeJS.ProcessEnv): string[] {
   const directories = PATH.split(":").filter((directory) => directory.startsWith("/"));
   return directories.map((directory) => join(directory, name));
 }
 
-/** Commands run where we are, and so in our own network namespace. */
+/** Commands run here, and so in our own network namespace. */
 const NONE: Bridge = { name: "none", path: undefined, identity: undefined, command: (argv) => argv };
 
 function bridge(name: string, path: string, options: readonly string[], identity: Identity | undefined): Bridge {
   return { name, path, identity, command: (argv) => [path, ...options, ...argv] };
 }
 
-/** Who runs the bridge, and on which session bus, if that is not as we are; on the host itself it is. */
+/** Who runs the bridge, and on which session bus; undefined: we do, on ours, as always on the host. */
 function identityOf(place: Place, env: NodeJS.ProcessEnv): Identity | undefined {
   const caller = place.isHost === "yes" ? undefined : sudoer(env);
   if (caller === undefined && place.hostSessions === undefined) return undefined;
@@ -109,8 +109,8 @@ function identityOf(place: Place, env: NodeJS.ProcessEnv): Identity | undefined 
 }
 
 /**
- * Whom a container's root was before `sudo portshim …`: the session bus lets only its own user in, and sudo takes its
- * address away.
+ * The user who called `sudo portshim …` in a container: the session bus accepts only its own user, and sudo removes its
+ * address.
  */
 function sudoer(env: NodeJS.ProcessEnv): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 
 /** How a program ended. */
-export interface Ending {
+export interface Result {
   /** Its exit status; 128+N where signal N ended it, 127 where it could not be started. */
   readonly status: number;
   /** The start of what it wrote, UTF-8. */
@@ -23,7 +23,7 @@ export interface Identity {
 }
 
 /** How a program is run. */
-export interface Conditions {
+export interface RunOptions {
   /** Milliseconds until it is stopped. */
   readonly timeout: number;
   /** Stops it when it aborts. */
@@ -52,13 +52,13 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
  * Runs a program from `/` with a small environment and no stdin but `input`, and resolves when it has ended, with what it
  * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
  */
-export function run(argv: readonly string[], conditions: Conditions): Promise<Ending> {
-  return start(argv, conditions, conditions.input === undefined ? "ignore" : "pipe").ended;
+export function run(argv: readonly string[], options: RunOptions): Promise<Result> {
+  return start(argv, options, options.input === undefined ? "ignore" : "pipe").ended;
 }
 
 /** A program that answers first, and is then told on its stdin what to do. */
 export interface Running {
-  readonly ended: Promise<Ending>;
+  readonly ended: Promise<Result>;
   readonly isOver: boolean;
   /** Resolves with its stdout once `wanted` is found in it, which stops the clock; or when it has ended without. */
   says(wanted: RegExp): Promise<string>;
@@ -69,7 +69,7 @@ export interface Running {
 /** As run(), but with a stdin that stays open for proceed(). */
 export function start(
   argv: readonly string[],
-  { timeout, signal, identity, input, terminal, dieWithUs = false, most = MOST_OUTPUT }: Conditions,
+  { timeout, signal, identity, input, terminal, dieWithUs = false, most = MOST_OUTPUT }: RunOptions,
   stdin: "ignore" | "pipe" = "pipe",
 ): Running {
   const [program = "", ...rest] = dieWithUs ? [...withParent(), ...argv] : argv;
@@ -83,8 +83,8 @@ export function start(
     child = spawn(program, rest, { cwd: "/", env, stdio, ...who });
   } catch (error) {
     // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
-    const ending: Ending = { status: 127, stdout: "", stderr: (error as Error).message, timedOut: false };
-    return { ended: Promise.resolve(ending), isOver: true, says: async () => "", proceed: () => {} };
+    const result: Result = { status: 127, stdout: "", stderr: (error as Error).message, timedOut: false };
+    return { ended: Promise.resolve(result), isOver: true, says: async () => "", proceed: () => {} };
   }
 
   let isOver = false;
@@ -122,7 +122,7 @@ export function start(
       child.stderr?.destroy();
     }, GRACE).unref(),
   );
-  const ended = new Promise<Ending>((resolve) => {
+  const ended = new Promise<Result>((resolve) => {
     const end = (status: number, failure = "") => {
       isOver = true;
       clearTimeout(timer);

@@ -1,8 +1,8 @@
 import type { Place } from "../here/place.js";
-import { FILE, LARGEST } from "../here/threshold.js";
+import { LARGEST, SETTING_FILE } from "../here/threshold.js";
 import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
-import { type Ending, start } from "./child.js";
+import { type Result, start } from "./child.js";
 
 /** What a route may need of the host. */
 const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
@@ -27,7 +27,7 @@ export interface Host {
 /** The host's shell that has answered, and waits: a second way over the bridge would take as long as the first. */
 export interface Shell {
   /** Becomes a command; undefined if it cannot. Only once. */
-  exec(argv: readonly string[], timeout: number): Promise<Ending> | undefined;
+  exec(argv: readonly string[], timeout: number): Promise<Result> | undefined;
   /** It is needed no more; resolves when it has ended. */
   close(): Promise<unknown>;
 }
@@ -62,7 +62,7 @@ const BUS = "org.freedesktop.DBus";
  * What only a person wants to know. The bus is asked for names alone, which starts nothing: one that nobody has is no
  * trouble where it can be activated.
  */
-const THOROUGH = `cat ${FILE} 2>/dev/null
+const THOROUGH = `cat ${SETTING_FILE} 2>/dev/null
 list() {
 	busctl --system --timeout=2 call ${BUS} /org/freedesktop/DBus ${BUS} $1 2>/dev/null ||
 	dbus-send --system --reply-timeout=2000 --print-reply --dest=${BUS} /org/freedesktop/DBus ${BUS}.$1 2>/dev/null
@@ -84,8 +84,8 @@ export async function askHost(
 ): Promise<Host | NoHost> {
   const script = thorough ? question(THOROUGH, "") : question("", COMMAND);
   const dieWithUs = bridge.path !== undefined;
-  const conditions = { timeout: PATIENCE, signal, identity: bridge.identity, dieWithUs };
-  const program = start(bridge.command(["/bin/sh", "-c", script]), conditions);
+  const options = { timeout: PATIENCE, signal, identity: bridge.identity, dieWithUs };
+  const program = start(bridge.command(["/bin/sh", "-c", script]), options);
   const host = read(await program.says(ANSWERED));
   if (!host) return { problem: problem(await program.ended, bridge, place) };
   if (thorough) return host;
@@ -156,17 +156,17 @@ const BUS_TROUBLE: readonly Trouble[] = [
   },
 ];
 
-function problem(ending: Ending, bridge: Bridge, place: Place): string {
+function problem(result: Result, bridge: Bridge, place: Place): string {
   const name = bridge.path === undefined ? "this machine" : bridge.name;
-  if (ending.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = `${name} answered: ${printable(ending.stderr) || `no message, exit status ${ending.status}`}`;
-  if (!bridgeFailed(ending) || NOT_STARTED.test(answer)) return answer;
+  if (result.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
+  const answer = `${name} answered: ${printable(result.stderr) || `no message, exit status ${result.status}`}`;
+  if (!bridgeFailed(result) || NOT_STARTED.test(answer)) return answer;
   const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
   return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
 }
 
-function remedy({ container = "", entered = "" }: Trouble, { keeper, name }: Place): string {
-  if (keeper === "host") return entered;
+function remedy({ container = "", entered = "" }: Trouble, { managedBy, name }: Place): string {
+  if (managedBy === "host") return entered;
   return name === "rootless podman" ? container : "";
 }
 
@@ -183,6 +183,6 @@ const OWN_ERRORS = new RegExp(
 );
 
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
-export function bridgeFailed(ending: Ending): boolean {
-  return OWN_ERRORS.test(ending.stderr);
+export function bridgeFailed(result: Result): boolean {
+  return OWN_ERRORS.test(result.stderr);
 }

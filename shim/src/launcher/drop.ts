@@ -3,10 +3,10 @@ import { type Capability, effectiveCapabilities } from "../here/capabilities.js"
 import { resolveUser, type User } from "../here/user.js";
 import { LONGEST_HOME, MOST_GROUPS } from "./reply.js";
 
-/** How root becomes the server's user, which the launcher does. */
+/** What the launcher needs to switch to the server's user. */
 export interface Drop {
   readonly user: User;
-  /** What we hold. */
+  /** The capabilities we hold. */
   readonly held: ReadonlySet<Capability>;
 }
 
@@ -18,9 +18,7 @@ export function dropTo(spec: string): Drop {
   return prepareDrop(resolveUser(spec));
 }
 
-/**
- * Makes sure that we can become `user`. Throws PortshimError `no-drop` if we are not root, or lack what it takes.
- */
+/** Throws PortshimError `no-drop` if we cannot become `user`. */
 function prepareDrop(user: User): Drop {
   if (process.getuid?.() !== 0) throw new PortshimError("no-drop", "only root can do that");
   const held = effectiveCapabilities();

@@ -5,14 +5,15 @@ import type { User } from "../here/user.js";
 /** The descriptor of ours on which the launcher waits for a reply. */
 export const LAUNCHER = 3;
 
-/** What the launcher is told; with neither `start` nor `refused` it needs no reply. */
+/** What the launcher is told. If neither `start` nor `refused` is set, the exit status is enough. */
 export interface Reply {
-  /** The command is to be started; else the launcher ends with our exit status. */
+  /** Start the command; else the launcher exits with our status. */
   readonly start?: boolean;
-  /** Somebody said no: it counts for everybody who waits for the lock. */
+  /** Somebody said no, which holds for all who wait for the lock. */
   readonly refused?: boolean;
-  /** Whom the command is to run as, if that is to change, and whether it keeps CAP_NET_BIND_SERVICE. */
+  /** The user to switch to. */
   readonly user?: User | undefined;
+  /** That user keeps CAP_NET_BIND_SERVICE. */
   readonly keepsPort?: boolean;
 }
 
@@ -21,13 +22,13 @@ const REFUSED = 2;
 const HAS_USER = 4;
 const KEEPS_PORT = 8;
 
-/** Most supplementary groups that the launcher takes. */
+/** Most supplementary groups that the launcher accepts. */
 export const MOST_GROUPS = 1024;
 
-/** Most bytes of HOME that the launcher takes, its final NUL included. */
+/** Most bytes of HOME that the launcher accepts, with the final NUL. */
 export const LONGEST_HOME = 4096;
 
-/** The bytes of `struct reply` in launcher.c: 32-bit numbers (every machine it is built for is little-endian), then HOME. */
+/** The bytes of `struct reply` in launcher.c: 32-bit numbers (all of its machines are little-endian), then HOME. */
 function encode({ start = false, refused = false, user, keepsPort = false }: Reply): Buffer {
   const bytes = Buffer.alloc(4 * (4 + MOST_GROUPS) + LONGEST_HOME);
   const flags = (start ? START : 0) | (refused ? REFUSED : 0) | (user ? HAS_USER : 0) | (keepsPort ? KEEPS_PORT : 0);

@@ -2,16 +2,16 @@ import { ACCEPTED, accepting, DEFAULTS, type Options, shown } from "../attempt/o
 import type { EnsureOptions, Log } from "../contract.js";
 import { PortshimError } from "../failure.js";
 
-/** What a program asked for, checked. */
-export interface Accepted {
+/** A program's options, checked. */
+interface Accepted {
   readonly options: Options;
   readonly signal: AbortSignal | undefined;
-  /** Says nothing where there is no logger. */
+  /** Does nothing if there is no logger. */
   readonly log: Log;
 }
 
 /**
- * Checks what a program gave for options, which may be anything.
+ * Checks the options of a program, which can be anything.
  *
  * Throws PortshimError `bad-usage`.
  */
@@ -19,7 +19,7 @@ export function accept(given: EnsureOptions): Accepted {
   accepting("options", given, () => {
     if (typeof given !== "object" || given === null) throw new Error("an object");
   });
-  // Each is read once, and not again after it was checked.
+  // Each is read once: a getter could give something else after the check.
   const { start, via, timeout = DEFAULTS.timeout, signal, logger = () => {}, ...others } = given;
   const [stray] = Object.keys(others);
   if (stray !== undefined) {
@@ -43,7 +43,7 @@ export function accept(given: EnsureOptions): Accepted {
   return { options, signal, log: logger };
 }
 
-/** By its shape: one of another realm (a test runner's, a polyfill's) is none of ours. */
+/** By its shape: `instanceof` fails for another realm's (a test runner's, a polyfill's). */
 function isAbortSignal(value: Partial<AbortSignal> | null): boolean {
   if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean") return false;
   const { addEventListener, removeEventListener, throwIfAborted } = value;

@@ -7,13 +7,13 @@ export type { Done, EnsureOptions, Level, Log, RouteName } from "../contract.js"
 export { type FailureCode, PortshimError } from "../failure.js";
 
 /**
- * Makes sure that this process may bind ports from `options.start` up, asking the host where it has to: what a server
- * calls where listening was refused with EACCES. Resolves to what was done; nothing of it stays behind in the process.
- * Calls at the same time, in this process or another of the same network namespace, make one prompt.
+ * Makes sure that this process can bind ports from `options.start` up, and asks the host if it must: for a server that
+ * got EACCES when it listened. Resolves to what was done; nothing of it stays behind in the process. Calls at the same
+ * time, in this process or another in the same network namespace, share one prompt.
  *
- * Rejects with a PortshimError where it cannot be done (`bad-usage` where the options are wrong), and with the reason
- * of `options.signal` once that aborts. It never throws at once, and never writes to the terminal. Of the PORTSHIM_
- * variables it reads PORTSHIM_BRIDGE alone.
+ * Rejects with a PortshimError if it fails (`bad-usage` if the options are wrong), and with the reason of
+ * `options.signal` if that aborts. It never throws synchronously, and never writes to the terminal. Of the PORTSHIM_
+ * variables it reads only PORTSHIM_BRIDGE.
  */
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   const { signal, log, options: asked } = accept(options);

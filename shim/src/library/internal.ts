@@ -1,3 +1,3 @@
-/** What portshim-images shares with portshim; not for others. */
+/** For portshim-images only. */
 export { DIRECTORIES, LEGACY_FILE, resolveTexts } from "../sysctl/resolve.js";
 export { commandLine, printable } from "../text.js";

@@ -4,25 +4,25 @@ import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from 
 import { PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/place.js";
 
-/** How long to wait for one's turn. */
-export interface Waiting {
-  /** Stops it, with the signal's reason. */
+/** How long to wait for the lock. */
+interface Waiting {
+  /** Stops waiting. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds that another's turn can take; one that was stopped must not hold up everybody. */
+  /** Milliseconds to wait at most: a holder that was stopped must not block the others. */
   readonly patience: number;
 }
 
-/** Most milliseconds that the clock by which files are dated lags behind (a tick of 100 Hz). */
+/** Milliseconds by which the clock of the files' times can lag behind (a tick of 100 Hz). */
 const TICK = 10;
 
 /**
- * Does `work` with the lock held: one prompt at a time in this network namespace, and one for all who start together. When
- * it is our turn `done` is asked first, and what it gives is the result.
+ * Does `work` with the lock held: one prompt at a time in this network namespace, and one for all that start together.
+ * Once the lock is ours, `done` is called first; if it returns a result, that is ours.
  *
- * The lock is the launcher's (open_lock() in launcher.c says why it is where it is), for those who start without one.
+ * The lock is the same as the launcher's; open_lock() in launcher.c says why it is where it is.
  *
- * Throws PortshimError `refused-another` if somebody else was refused while we waited; else what `work` throws, or the
- * reason of the signal.
+ * Throws PortshimError `refused-another` if another process was refused while we waited; else what `work` throws, or
+ * the signal's reason.
  */
 export async function exclusively<T>(
   work: () => Promise<T>,
@@ -42,7 +42,7 @@ export async function exclusively<T>(
     return await work();
   } catch (error) {
     const isRefusal = error instanceof PortshimError && error.isRefusal && error.code !== "refused-another";
-    // The file's time is the refusal's.
+    // The file's modification time is the time of the refusal.
     if (isRefusal && !signal?.aborted) writeSync(lock, "\0", 0);
     throw error;
   } finally {
@@ -50,7 +50,7 @@ export async function exclusively<T>(
   }
 }
 
-/** A descriptor of the file that is locked; undefined if there is no folder for it that only this user can enter. */
+/** A descriptor of the lock's file; undefined if there is no folder that only this user can enter. */
 function openLock(runtime: string | undefined): number | undefined {
   const namespace = networkNamespaceOf("self");
   const uid = process.getuid?.();
@@ -66,7 +66,7 @@ function openLock(runtime: string | undefined): number | undefined {
   return undefined;
 }
 
-/** Throws if the folder is not the user's alone. */
+/** Throws an Error if others can enter the folder. */
 function openIn(path: string, name: string, uid: number): number {
   const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_RDWR, O_CREAT, O_NONBLOCK } = constants;
   const folder = openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -80,8 +80,8 @@ function openIn(path: string, name: string, uid: number): number {
 }
 
 /**
- * flock(2) belongs to the open file, which a child shares: flock(1) of util-linux or busybox takes the lock for us. Resolves
- * when it has done so, when that is not to be had, or when waiting is over.
+ * flock(2) locks an open file, which a child shares: flock(1) of util-linux or busybox takes the lock for us. Resolves
+ * when it has the lock, if there is no flock(1), or if waiting is over.
  */
 function take(lock: number, patience: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {

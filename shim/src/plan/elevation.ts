@@ -2,7 +2,7 @@ import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
-import { type Conditions, type Ending, run } from "../host/child.js";
+import { type Result, type RunOptions, run } from "../host/child.js";
 import { bridgeFailed, type Program } from "../host/host.js";
 import { printable } from "../text.js";
 
@@ -32,14 +32,14 @@ export interface Elevation {
    *
    * Throws PortshimError if it was not let, or the host could not be asked.
    */
-  run(facts: Facts, job: Job): Promise<Ending>;
+  run(facts: Facts, job: Job): Promise<Result>;
 }
 
 /** What a command says to us that had our terminal: its words are there. */
 export const SEEN = "see above";
 
 /** What root is asked to run. */
-export interface Job extends Pick<Conditions, "input" | "signal" | "timeout"> {
+export interface Job extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It has to say something, however it ends. */
   readonly argv: readonly string[];
   /** It worked, as is seen without an answer. */
@@ -56,11 +56,11 @@ export const pkexec: Elevation = {
   },
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
-    const isRefused = (ending: Ending) => ending.status === 127 && !bridgeFailed(ending);
-    const ending = await runOnHost(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
+    const isRefused = (result: Result) => result.status === 127 && !bridgeFailed(result);
+    const result = await runOnHost(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
     // pkexec(1), RETURN VALUE.
-    if (ending.status === 126) throw new PortshimError("dismissed");
-    return answered(facts, job, ending);
+    if (result.status === 126) throw new PortshimError("dismissed");
+    return answered(facts, job, result);
   },
 };
 
@@ -78,7 +78,7 @@ export const run0: Elevation = {
   command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
   async run(facts, job) {
     const words = /Interactive authentication required|Access denied|timed out/;
-    const isRefused = ({ status, stderr }: Ending) =>
+    const isRefused = ({ status, stderr }: Result) =>
       stderr === SEEN ? status === 1 : status !== 0 && words.test(stderr);
     return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, isRefused }));
   },
@@ -94,7 +94,7 @@ export const sudo: Elevation = {
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   run(facts, job) {
-    const isRefused = ({ status, stderr }: Ending) => status !== 0 && /^sudo:/m.test(stderr);
+    const isRefused = ({ status, stderr }: Result) => status !== 0 && /^sudo:/m.test(stderr);
     return runOnHost(facts, sudo.command(facts, job.argv), { ...job, isRefused });
   },
 };
@@ -144,9 +144,9 @@ export function pathOf(program: Program, { host }: Facts): string {
 }
 
 /** How a command is run on the host. */
-interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
+interface HostRunOptions extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
-  readonly isRefused?: (ending: Ending) => boolean;
+  readonly isRefused?: (result: Result) => boolean;
 }
 
 /**
@@ -154,49 +154,53 @@ interface OnHost extends Pick<Conditions, "input" | "signal" | "timeout"> {
  *
  * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
-export async function runOnHost(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending> {
-  const isRefused = (ending: Ending) => conditions.isRefused?.(ending) === true;
-  let ending = await callHost(facts, argv, conditions);
-  if (isRefused(ending) && hasNoAgent(ending.stderr)) {
-    ending = (await askOnTerminal(facts, argv, conditions)) ?? ending;
+export async function runOnHost(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
+  const isRefused = (result: Result) => options.isRefused?.(result) === true;
+  let result = await callHost(facts, argv, options);
+  if (isRefused(result) && hasNoAgent(result.stderr)) {
+    result = (await askOnTerminal(facts, argv, options)) ?? result;
   }
-  if (isRefused(ending)) throw new PortshimError("refused", refusal(answerOf(ending)));
-  if (bridgeFailed(ending)) throw new PortshimError("bridge-failed", answerOf(ending));
-  return ending;
+  if (isRefused(result)) throw new PortshimError("refused", refusal(answerOf(result)));
+  if (bridgeFailed(result)) throw new PortshimError("bridge-failed", answerOf(result));
+  return result;
 }
 
 /** The same, with however it ended. Throws PortshimError `timed-out`. */
-async function callHost({ bridge, host }: Facts, argv: readonly string[], conditions: Conditions): Promise<Ending> {
+async function callHost({ bridge, host }: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
   if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
   const dieWithUs = bridge.path !== undefined;
-  const { timeout, input, terminal } = conditions;
+  const { timeout, input, terminal } = options;
   const shell = input === undefined && terminal === undefined && host && "programs" in host ? host.shell : undefined;
-  const call = () => run(bridge.command(argv), { ...conditions, identity: bridge.identity, dieWithUs });
-  const ending = await (shell?.exec(argv, timeout) ?? call());
-  if (ending.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
-  return ending;
+  const call = () => run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
+  const result = await (shell?.exec(argv, timeout) ?? call());
+  if (result.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
+  return result;
 }
 
 /** Has polkit ask on our terminal; undefined: it cannot. */
-async function askOnTerminal(facts: Facts, argv: readonly string[], conditions: OnHost): Promise<Ending | undefined> {
+async function askOnTerminal(
+  facts: Facts,
+  argv: readonly string[],
+  options: HostRunOptions,
+): Promise<Result | undefined> {
   if (!facts.ownTerminal) return undefined;
   // On the host itself it would have asked there. A bridge that hands on the terminal's bytes alone would show the password.
   if (!BRIDGE_NAMES.includes(facts.bridge?.name ?? "") || lacks(facts, "systemd-run")) return undefined;
   const { onTerminal } = require("./terminal.js");
-  const { timeout, signal, input } = conditions;
+  const { timeout, signal, input } = options;
   const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
   return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));
 }
 
 /** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
-function answered({ bridge }: Facts, { isDone }: Job, ending: Ending): Ending {
-  const isMute = ending.status <= 1 && ending.stdout + ending.stderr === "";
-  if (bridge?.path === undefined || !isMute || isDone()) return ending;
+function answered({ bridge }: Facts, { isDone }: Job, result: Result): Result {
+  const isMute = result.status <= 1 && result.stdout + result.stderr === "";
+  if (bridge?.path === undefined || !isMute || isDone()) return result;
   throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
 }
 
 /** What it said to that, as the middle of a sentence. */
-export function answerOf({ stderr, status }: Ending): string {
+export function answerOf({ stderr, status }: Result): string {
   return printable(stderr) || `no message, exit status ${status}`;
 }
 

@@ -5,41 +5,41 @@ import { printable } from "../text.js";
 import type { Plan } from "./plan.js";
 
 /**
- * How long the wanted threshold holds, or would: `kept` over the host's restarts by a file; until the host's next
- * `restart`; as long as this `container` or this network `namespace` is there; only for a `server` that holds the
- * capability; or nothing does (`none`).
+ * How long the wanted threshold lasts, or would: `kept` over reboots by a file on the host; until the host's next
+ * `restart`; as long as this `container` or this network `namespace` exists; only for a `server` that holds the
+ * capability; or not at all (`none`).
  */
 export type Lifetime = "kept" | "restart" | "container" | "namespace" | "server" | "none";
 
-/** The threshold that the host starts with, and the assignment that sets it; none: it is the kernel's default. */
-export interface AfterRestart {
+/** The threshold that the host boots with, and the assignment that sets it; undefined: it is the kernel's default. */
+interface BootThreshold {
   readonly value: number;
   readonly by: Assignment | undefined;
 }
 
-/** What a host with these files starts with. */
-export function startsWith({ declared }: Resolution): AfterRestart {
+/** The threshold that a host with these files boots with. */
+export function bootThreshold({ declared }: Resolution): BootThreshold {
   return { value: declared?.value ?? KERNEL_DEFAULT, by: declared };
 }
 
-/** What keeps the wanted threshold over the host's restarts; undefined: nothing that we see. */
-export function keeper({ afterRestart, wanted }: Facts): AfterRestart | undefined {
+/** What makes the wanted threshold permanent on the host; undefined: nothing that we see. */
+export function madePermanentBy({ afterRestart, wanted }: Facts): BootThreshold | undefined {
   if (!afterRestart) return undefined;
-  const start = startsWith(afterRestart);
+  const start = bootThreshold(afterRestart);
   return start.value <= wanted.value ? start : undefined;
 }
 
-/** What keeps it, for a sentence. */
-export function keptBy({ by }: AfterRestart): string {
+/** What sets it, for messages. */
+export function sourceOf({ by }: BootThreshold): string {
   return by ? `${printable(by.file)}:${by.line}` : "the kernel's default";
 }
 
-/** How long the threshold stays where it is now, or where the plan would bring it. */
+/** How long the threshold stays as low as it is now, or as the plan would make it. */
 export function lifetime(facts: Facts, { satisfied, steps }: Plan): Lifetime {
   const next = steps.find(({ usable }) => usable)?.route;
   if (!satisfied && !next) return "none";
   if (satisfied ? facts.threshold === undefined : next?.leavesThreshold) return "server";
   if (facts.network === "own") return "container";
   if (facts.network === "unknown") return "namespace";
-  return keeper(facts) ? "kept" : "restart";
+  return madePermanentBy(facts) ? "kept" : "restart";
 }

@@ -3,22 +3,22 @@ import { isSatisfied } from "../here/threshold.js";
 import { no, type Verdict } from "./elevation.js";
 import { ROUTES, type Route } from "./route.js";
 
-/** A route as the plan sees it. */
+/** A route, and whether it can be taken. */
 export interface Step extends Verdict {
   readonly route: Route;
 }
 
 /** What would be done, in order. */
 export interface Plan {
-  /** The threshold is low enough already, or there is none and the port may be bound. */
+  /** The threshold is low enough already, or there is none and the port can be bound. */
   readonly satisfied: boolean;
-  /** Every route that may be taken, usable or not, in the order in which they are tried. */
+  /** The routes that are considered, usable or not, in the order in which they are tried. */
   readonly steps: readonly Step[];
   /** The routes that are left out, and why. */
   readonly others: readonly Step[];
 }
 
-/** Those of `all` that `via` names, each once and in its order; default: all but those that must be named. */
+/** Those of `all` that `via` names, each once, in that order; default: all but those that must be named. */
 export function named<T extends Pick<Route, "name" | "onlyNamed">>(all: readonly T[], via?: readonly string[]): T[] {
   const names = new Set(via ?? all.filter(({ onlyNamed }) => !onlyNamed).map(({ name }) => name));
   return [...names].flatMap((name) => all.filter((one) => one.name === name));

@@ -2,29 +2,31 @@ import { writeFileSync } from "node:fs";
 import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { FILE, isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
+import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
 import { printable } from "../text.js";
 import * as elevation from "./elevation.js";
 import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
 
-/** One way to let the server have its port. */
+/** One way to make sure that the server can bind its port. */
 export interface Route {
   readonly name: RouteName;
   /** One line for --help. */
   readonly what: string;
-  /** Tried only where --via names it. */
+  /** Tried only if --via names it. */
   readonly onlyNamed?: boolean;
-  /** The port is free to bind though the threshold stays: there is nothing to say and nothing to verify. */
+  /** The port can be bound although the threshold stays: there is nothing to report and nothing to verify. */
   readonly leavesThreshold?: boolean;
-  /** May open a prompt, so only one portshim at a time takes it. */
+  /** It can open a prompt, so only one portshim at a time takes it. */
   readonly asksSomebody?: boolean;
-  /** Whether it can work here; `isNamed`: the person names it. */
+  /** Whether it can work here; `isNamed`: --via names it. */
   verdict(facts: Facts, isNamed: boolean): Verdict;
-  /** What will run on the host as root; undefined: nothing will. */
+  /** What runs as root on the host; undefined: nothing does. */
   asRoot(facts: Facts, value: number): readonly string[] | undefined;
   /**
-   * Tries to set the threshold to `value` (0–65535). Resolving says only that the system said yes.
-   * Throws PortshimError. A prompt stays open for `timeout` milliseconds, or until `signal` aborts.
+   * Tries to set the threshold to `value` (0–65535); whether it worked has to be verified. A prompt stays open for
+   * `timeout` milliseconds, or until `signal` aborts.
+   *
+   * Throws PortshimError.
    */
   attempt(facts: Facts, value: number, timeout: number, signal?: AbortSignal): Promise<void>;
 }
@@ -32,11 +34,11 @@ export interface Route {
 const write: Route = {
   name: "write",
   what: "write the setting directly",
-  verdict: ({ writable }) => (writable ? yes(`can write ${FILE}`) : no(`cannot write ${FILE}`)),
+  verdict: ({ writable }) => (writable ? yes(`can write ${SETTING_FILE}`) : no(`cannot write ${SETTING_FILE}`)),
   asRoot: () => undefined,
   async attempt(_facts, value) {
     try {
-      writeFileSync(FILE, `${value}\n`);
+      writeFileSync(SETTING_FILE, `${value}\n`);
     } catch (error) {
       throw new PortshimError("write-failed", printable((error as Error).message));
     }
@@ -54,16 +56,15 @@ const capability: Route = {
 };
 
 /**
- * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value, $3
- * nsenter's path.
- * The inode is compared once more inside, because a process id may meanwhile be another process's.
+ * Runs as root of the user namespace that owns this user's containers. $1 is a network namespace's inode, $2 the value,
+ * $3 nsenter's path. The inode is compared again inside, because the process id could have been reused.
  */
 const SET_IN_NAMESPACE = `
 stat --dereference --format="%i %n" /proc/[0-9]*/ns/net 2>/dev/null | {
   while read -r inode path; do
     [ "$inode" = "$1" ] || continue
     exec "$3" --net="$path" /bin/sh -c '
-      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${FILE}' sh "$1" "$2"
+      [ "$(stat --dereference --format=%i /proc/self/ns/net)" = "$1" ] && echo "$2" >${SETTING_FILE}' sh "$1" "$2"
   done
   echo "it belongs to none of this user's podman containers" >&2
   exit 1
@@ -83,12 +84,12 @@ const nsenter: Route = {
   async attempt(facts, value, timeout, signal) {
     const inode = checked(facts.networkNamespace ?? -1);
     const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
-    const ending = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
-    if (ending.status !== 0) throw new PortshimError("nsenter-failed", answerOf(ending));
+    const result = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
+    if (result.status !== 0) throw new PortshimError("nsenter-failed", answerOf(result));
   },
 };
 
-/** Has sysctl(8) run by the host's root. */
+/** The host's root runs sysctl(8). */
 function bySysctl(elevation: Elevation, what: string): Route {
   const { name, asksSomebody = false, onlyNamed = false } = elevation;
   return {
@@ -97,15 +98,15 @@ function bySysctl(elevation: Elevation, what: string): Route {
     asksSomebody,
     onlyNamed,
     verdict(facts, isNamed) {
-      // The last route's reason is the one that is told: it is to be the one that counts for all.
+      // If no route is usable, the last one's reason is reported: let it be the one that holds for all of them.
       const absent = facts.network === "hosts" && reach(facts).usable ? lacks(facts, "sysctl") : undefined;
       return absent ?? elevation.verdict(facts, isNamed);
     },
     asRoot: (facts, value) => elevation.command(facts, sysctl(facts, value)),
     async attempt(facts, value, timeout, signal) {
       const isDone = () => isSatisfied(liveThreshold(), value);
-      const ending = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
-      if (ending.status !== 0) throw new PortshimError("host-failed", answerOf(ending));
+      const result = await elevation.run(facts, { argv: sysctl(facts, value), timeout, signal, isDone });
+      if (result.status !== 0) throw new PortshimError("host-failed", answerOf(result));
     },
   };
 }
@@ -117,12 +118,12 @@ const sudo = bySysctl(elevation.sudo, "have the host's root set it, if sudo need
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
 export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
 
-/** The one command of sysctl(8)'s that root is asked to run; it is never silent. */
+/** The sysctl(8) command that root is asked to run; it always prints something. */
 export function sysctl(facts: Facts, value: number): string[] {
-  return [pathOf("sysctl", facts), "-w", `${NAME}=${checked(value)}`];
+  return [pathOf("sysctl", facts), "-w", `${SETTING}=${checked(value)}`];
 }
 
-/** An integer as an argument: nothing else goes between us and root. */
+/** An integer as an argument. Throws PortshimError `no-way` if it is not a natural number. */
 export function checked(value: number): string {
   if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `invalid number: ${value}`);
   return String(value);

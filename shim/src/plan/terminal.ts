@@ -3,40 +3,40 @@ import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PortshimError } from "../failure.js";
 import { EMPTY_ENVIRONMENT } from "../host/bridge.js";
-import type { Ending } from "../host/child.js";
+import type { Result } from "../host/child.js";
 import { commandLine } from "../text.js";
 import { SEEN } from "./elevation.js";
 
-/** A command that has polkit ask. */
+/** A command for which polkit asks. */
 interface Command {
   readonly argv: readonly string[];
-  /** What it reads from its stdin. */
+  /** Its stdin. */
   readonly input: string | undefined;
-  /** Where the host has systemd-run(1). */
+  /** systemd-run(1)'s path on the host. */
   readonly systemdRun: string;
 }
 
 /**
- * Runs a command, which polkit then can ask for on our terminal, by `call`, which runs one on the host with a terminal for its stdin
- * and stdout. Undefined: we have no terminal. A Ctrl-C there ends us as it would have without a prompt.
+ * Runs a command on the host so that polkit can ask on our terminal; `call` runs one there with the terminal for its
+ * stdin and stdout. Undefined: we have no terminal. Ctrl-C ends us as it does without a prompt.
  *
- * Throws PortshimError `dismissed`, if we go on after that, and what `call` throws.
+ * Throws PortshimError `dismissed` if we survive a Ctrl-C, and what `call` throws.
  */
 export async function onTerminal(
   command: Command,
   signal: AbortSignal | undefined,
-  call: (argv: readonly string[], terminal: number) => Promise<Ending>,
-): Promise<Ending | undefined> {
+  call: (argv: readonly string[], terminal: number) => Promise<Result>,
+): Promise<Result | undefined> {
   const terminal = openTerminal();
   if (terminal === undefined) return undefined;
   let isLineOpen = true;
   try {
-    const ending = await call(onPty(command), terminal);
-    const key = KEYS.find((number) => ending.status === 128 + number);
+    const result = await call(onPty(command), terminal);
+    const key = KEYS.find((number) => result.status === 128 + number);
     if (key !== undefined) await stopAllBy(key, signal);
-    const words = wordsOf(ending);
+    const words = wordsOf(result);
     isLineOpen = words !== SEEN;
-    return { ...ending, stderr: words };
+    return { ...result, stderr: words };
   } finally {
     if (isLineOpen) startLine(terminal);
     closeSync(terminal);
@@ -44,8 +44,8 @@ export async function onTerminal(
 }
 
 /**
- * Opens our controlling terminal, if the person there sees what we say and types for us: it is our stderr, and we are in its
- * foreground. Flags that others set on this descriptor do not reach the server.
+ * Opens our controlling terminal, if the person there reads our messages and types for us: it is our stderr, and we are
+ * in its foreground. Opened anew, so that flags which others set on it do not reach the server.
  */
 function openTerminal(): number | undefined {
   try {
@@ -60,43 +60,43 @@ function openTerminal(): number | undefined {
 }
 
 /**
- * The host's command that runs `argv` on a pty there, and relays between that and its own stdin and stdout. pkexec and run0 ask on
- * their controlling terminal only, which ours, as that of a session in a container, cannot be.
+ * The host's command that runs `argv` on a pty there, connected to its own stdin and stdout. pkexec and run0 ask only
+ * on their controlling terminal, and ours cannot become that: it belongs to a session in the container.
  *
- * Not by script(1): since Fedora 42 that is a package of its own, which CoreOS lacks.
+ * Not with script(1): since Fedora 42 it is in a package of its own, which CoreOS does not have.
  */
 function onPty({ argv, input, systemdRun }: Command): string[] {
   const words = input === undefined ? "" : `${commandLine(["printf", "%s", input])} | `;
-  // A shell that lives on turns a signal into a status, which systemd-run would not.
+  // The shell survives a signal and reports it as a status, which systemd-run would not.
   const script = `trap : INT QUIT; ${words}${commandLine([...EMPTY_ENVIRONMENT, ...argv])} >/dev/null; exit`;
   const run = [systemdRun, "--user", "--pty", "--wait", "--collect", "/bin/sh", "-c", script];
   return ["/bin/sh", "-c", 'export XDG_RUNTIME_DIR="/run/user/$(id -u)"; exec "$@"', "sh", ...run];
 }
 
-/** What systemd-run said of itself, if the command did not run, or not to its end. */
-function wordsOf({ stderr }: Ending): string {
+/** What systemd-run said about itself, if the command did not run or did not finish. */
+function wordsOf({ stderr }: Result): string {
   if (/^Main processes terminated with: code=exited/m.test(stderr)) return SEEN;
   return /^Running as unit: /m.test(stderr) ? "" : stderr;
 }
 
-/** What a terminal's Ctrl-C and Ctrl-\ send to the processes in its foreground; while polkit asks, they are keys like others. */
+/** What Ctrl-C and Ctrl-\ send to a terminal's foreground processes; while polkit asks, they are ordinary keys. */
 const KEYS = [constants.signals.SIGINT, constants.signals.SIGQUIT];
 
-/** Milliseconds for that to come back to us. */
+/** Milliseconds for the signal to reach us. */
 const PATIENCE = 500;
 
-/** Sends what the key would have sent. Throws PortshimError `dismissed`. */
+/** Sends the signal that the key would have sent. Throws PortshimError `dismissed`. */
 async function stopAllBy(key: number, signal: AbortSignal | undefined): Promise<never> {
   process.kill(0, key);
   await sleep(PATIENCE, undefined, signal && { signal }).catch(() => {});
   throw new PortshimError("dismissed");
 }
 
-/** The prompt's line has no end of its own. */
+/** polkit leaves the cursor behind its prompt. */
 function startLine(terminal: number): void {
   try {
     writeSync(terminal, "\n");
   } catch {
-    // It has hung up.
+    // The terminal has hung up.
   }
 }

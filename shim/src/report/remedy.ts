@@ -1,18 +1,18 @@
 import { type Facts, isLocal } from "../facts/facts.js";
-import type { Keeper } from "../here/place.js";
-import { NAME } from "../here/threshold.js";
+import type { Manager } from "../here/place.js";
+import { SETTING } from "../here/threshold.js";
 import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
 import { commandLine } from "../text.js";
 
-/** How the threshold is set from outside, by who keeps the place; the person reads it where portshim has no way. */
+/** How a person sets the threshold from outside, if portshim cannot. */
 interface Advice {
-  /** Where the place has its own network; lines. */
+  /** If the place has its own network; lines. */
   own(setting: string): readonly string[];
-  /** The option or field by which the place shares the host's network; undefined: it cannot. */
+  /** The option or field that shares the host's network; undefined: there is none. */
   readonly shares?: string;
 }
 
-const ADVICE: Record<Keeper, Advice> = {
+const ADVICE: Record<Manager, Advice> = {
   host: { own: (setting) => [`sudo sysctl -w ${setting}`], shares: "" },
   podman: {
     own: (setting) => [`podman run --sysctl ${setting} …`, `(in a Quadlet file: Sysctl=${setting})`],
@@ -22,7 +22,7 @@ const ADVICE: Record<Keeper, Advice> = {
     own: dockers,
     shares: "with --network host",
   },
-  // Its --network host is the network of rootlesskit, where the setting cannot be given.
+  // Its --network host is rootlesskit's network, for which --sysctl is not accepted.
   "rootless docker": {
     own: (setting) => [
       ...dockers(setting),
@@ -42,19 +42,19 @@ function dockers(setting: string): string[] {
   return [`docker run --sysctl ${setting} …`, `(in a compose file: sysctls: ["${setting}"])`];
 }
 
-/** The command that sets it on the host, for a person to paste. */
+/** The command that sets the threshold on the host, for a person to paste. */
 export function byHand(value: number): string {
-  return commandLine(["sudo", "sysctl", "-w", `${NAME}=${value}`]);
+  return commandLine(["sudo", "sysctl", "-w", `${SETTING}=${value}`]);
 }
 
-/** The one thing that the person can do where portshim could not; at most five lines. */
+/** The one thing for the person to do if portshim cannot; at most five lines. */
 export function nextStep({ place, bridge, network, wanted }: Facts): string {
-  const setting = `${NAME}=${wanted.value}`;
-  const { own, shares } = ADVICE[place.keeper];
+  const setting = `${SETTING}=${wanted.value}`;
+  const { own, shares } = ADVICE[place.managedBy];
   const onHost = `    ${byHand(wanted.value)}`;
   if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
   if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
-  if (place.keeper === "host")
+  if (place.managedBy === "host")
     return `Run this in the server's network namespace, or on the host if the server uses the host's network:\n${onHost}`;
   const start = `Start it with this:\n${own(setting)
     .map((line) => `    ${line}`)
@@ -64,13 +64,13 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
     : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
 }
 
-/** How to keep what was just reached; a line. */
+/** How to make the threshold permanent; a line. */
 export function keep({ place, bridge, network, wanted }: Facts): string {
-  const setting = `${NAME}=${wanted.value}`;
-  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.keeper !== "host";
-  if (network === "own" || maybeOwn) return ADVICE[place.keeper].own(setting)[0] ?? "";
+  const setting = `${SETTING}=${wanted.value}`;
+  const maybeOwn = network === "unknown" && !place.sharesNetwork && place.managedBy !== "host";
+  if (network === "own" || maybeOwn) return ADVICE[place.managedBy].own(setting)[0] ?? "";
   if (place.hostRoot !== undefined && network === "hosts") {
-    // What a file asks for, or nobody, is found again.
+    // persist finds the value of a file, and the default, by itself.
     const asked = wanted.by !== undefined && !wanted.fromFile;
     return asked ? `portshim persist --start=${wanted.value}` : "portshim persist";
   }
@@ -78,7 +78,7 @@ export function keep({ place, bridge, network, wanted }: Facts): string {
   return isLocal(bridge) ? command : `${command}    (on the host)`;
 }
 
-/** The one thing that the person can do where `portshim persist` could not. */
+/** The one thing for the person to do if `portshim persist` cannot. */
 export function keepByHand(value: number): string {
   return `Run this on the host:\n    ${tee(value)} && ${byHand(value)}`;
 }
@@ -89,5 +89,5 @@ export function removeByHand(value: number): string {
 }
 
 function tee(value: number): string {
-  return `echo ${NAME}=${value} | sudo tee /${BY_HAND}`;
+  return `echo ${SETTING}=${value} | sudo tee /${BY_HAND}`;
 }

@@ -1,44 +1,44 @@
 import { type Facts, isLocal } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
-import { NAME } from "../here/threshold.js";
+import { SETTING } from "../here/threshold.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 
-/** Who asked for which value, and that it does not hold. */
-export function request({ wanted, threshold }: Facts): string {
+/** What is wanted, by whom, and what the value is instead. */
+export function unsatisfied({ wanted, threshold }: Facts): string {
   if (wanted.fromFile) {
-    return `${printable(wanted.by ?? "")} sets ${NAME}=${wanted.value}, but it was never applied: the value is ${threshold}`;
+    return `${printable(wanted.by ?? "")} sets ${SETTING}=${wanted.value}, but it was never applied: the value is ${threshold}`;
   }
-  if (wanted.by === undefined) return `port ${wanted.value} needs privileges here (${NAME} is ${threshold})`;
-  return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${NAME})`;
+  if (wanted.by === undefined) return `port ${wanted.value} needs privileges here (${SETTING} is ${threshold})`;
+  return `${wanted.by} asks for ports ${wanted.value} and up, but those below ${threshold} need privileges here (${SETTING})`;
 }
 
 /** Assignments that the kernel would refuse, a sentence each; none if an option says what is wanted. */
-export function refused({ declaredHere, declaredOnHost, wanted }: Facts): string[] {
+export function invalid({ declaredHere, declaredOnHost, wanted }: Facts): string[] {
   if (wanted.by !== undefined && !wanted.fromFile) return [];
-  return [...declaredHere.refused, ...(declaredOnHost?.refused ?? [])].map(
+  return [...declaredHere.invalid, ...(declaredOnHost?.invalid ?? [])].map(
     ({ file, line, text }) =>
-      `${printable(file)}:${line} sets ${NAME} to "${printable(text)}", which is invalid: ignored`,
+      `${printable(file)}:${line} sets ${SETTING} to "${printable(text)}", which is invalid: ignored`,
   );
 }
 
-/** What is about to run as root; said even with --quiet. */
+/** What is about to run as root; shown even with --quiet. */
 export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
   const where = isLocal(bridge) ? "on this machine" : "on the host";
   return `Running as root ${where}${asks ? " (you may be asked for your password)" : ""}:\n    ${commandLine(command)}`;
 }
 
-/** The same, if nothing runs. */
+/** What would run as root, for --dry-run. */
 export function wouldRun(command: readonly string[]): string {
   return `Would run as root:\n    ${commandLine(command)}`;
 }
 
-/** That it worked, until when, and how to keep it. */
+/** That it worked, until when, and how to make it permanent. */
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
-  const { keeper, keptBy } = require("../plan/lifetime.js");
-  const kept = keeper(facts);
-  if (kept) return `${can}, also after a reboot (${keptBy(kept)}).`;
+  const { madePermanentBy, sourceOf } = require("../plan/lifetime.js");
+  const kept = madePermanentBy(facts);
+  if (kept) return `${can}, also after a reboot (${sourceOf(kept)}).`;
   return `${can}, until ${end(facts)}. To make it permanent:\n    ${require("./remedy.js").keep(facts)}`;
 }
 
@@ -58,14 +58,14 @@ export function tried(facts: Facts, steps: readonly Step[]): string[] {
   });
 }
 
-/** How a restart policy is kept from asking again, where nobody sits at a terminal. */
+/** How to keep a restart policy from asking again; empty on a terminal. */
 export function restarts(failure: PortshimError): string[] {
   if (!failure.isRefusal || process.stderr.isTTY) return [];
   return ["In a systemd unit, RestartPreventExitStatus=NOPERM keeps a restart from asking again."];
 }
 
 /** What was found, for --verbose. */
-export function facts(found: Facts): string {
+export function summary(found: Facts): string {
   const { threshold, wanted, place, bridge, network } = found;
   const bridged = bridge === undefined ? "none found" : (bridge.path ?? "none needed");
   return [
@@ -77,9 +77,9 @@ export function facts(found: Facts): string {
 
 /** The plan as a person reads it, for --dry-run. */
 export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string {
-  const lines = [facts(found), ...refused(found)];
+  const lines = [summary(found), ...invalid(found)];
   if (satisfied) return [...lines, "Nothing to do."].join("\n");
-  lines.push(request(found));
+  lines.push(unsatisfied(found));
   for (const { usable, route, reason } of [...steps, ...others])
     lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);

@@ -1,9 +1,8 @@
 /**
  * Whether systemd's glob() would find `path` by `pattern`: braces, then part by part as fnmatch() in the C locale. Both
- * are bytes (latin1), relative, without doubled slashes. Of a pattern with more than 1,024 alternatives only as many count.
+ * are bytes (latin1), relative, without doubled slashes. Only a pattern's first 1,024 alternatives are tried.
  *
- * Source: glob(3) with GLOB_BRACE, fnmatch(3), glob(7), and what the GNU C library makes of the patterns that they leave
- * open.
+ * Source: glob(3) with GLOB_BRACE, fnmatch(3), glob(7), and the GNU C library for patterns that these leave undefined.
  */
 export function globMatches(pattern: string, path: string): boolean {
   const names = path.split("/");
@@ -12,16 +11,16 @@ export function globMatches(pattern: string, path: string): boolean {
     if (left-- === 0) return false;
     const parts = alternative.split("/");
     const matches = (part: string, at: number) =>
-      partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] as string);
+      partMatches(at < parts.length - 1 ? withoutEscape(part) : part, names[at] ?? "");
     if (parts.length === names.length && parts.every(matches)) return true;
   }
   return false;
 }
 
-/** Most alternatives that are looked at: twenty times `{a,b}` would be a million. */
+/** Most alternatives that are tried: twenty times `{a,b}` would be a million. */
 const MOST_ALTERNATIVES = 1024;
 
-/** Braces expanded, `a{b,c}d` to `abd` and `acd`. From the first that is never closed on, they stand for themselves. */
+/** Expands braces, `a{b,c}d` to `abd` and `acd`. From the first one that is never closed, all are literal. */
 function* alternatives(pattern: string): Generator<string> {
   const open = unescaped(pattern, 0, "{");
   const commas: number[] = [];
@@ -51,7 +50,7 @@ function unescaped(text: string, start: number, wanted: string): number {
   return -1;
 }
 
-/** A backslash before a slash does nothing; one before another backslash makes that a plain character. */
+/** A backslash before a slash has no effect, unless it is itself escaped. */
 function withoutEscape(part: string): string {
   const trailing = /\\*$/.exec(part)?.[0].length ?? 0;
   return trailing % 2 === 1 ? part.slice(0, -1) : part;
@@ -67,12 +66,12 @@ function partMatches(pattern: string, name: string): boolean {
       star = { p: ++p, at };
       continue;
     }
-    const next = characterMatches(pattern, p, name[at] as string);
+    const next = characterMatches(pattern, p, name.charAt(at));
     if (next !== undefined) {
       p = next;
       at++;
     } else if (star) {
-      // Only the last star can help: what stands before it has matched, and needs no other way to.
+      // Only the last star is tried again: everything before it has matched.
       p = star.p;
       at = ++star.at;
     } else return false;
@@ -81,7 +80,7 @@ function partMatches(pattern: string, name: string): boolean {
   return p === pattern.length;
 }
 
-/** Where the pattern goes on behind what matches `c` at `p`; undefined where nothing there does. */
+/** Where the pattern continues after what matches `c` at `p`; undefined if that does not match. */
 function characterMatches(pattern: string, p: number, c: string): number | undefined {
   const first = pattern[p];
   if (first === "?") return p + 1;
@@ -99,7 +98,7 @@ const CLASSES: Record<string, RegExp> = {
   alnum: /[A-Za-z0-9]/,
   alpha: /[A-Za-z]/,
   blank: /[ \t]/,
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what the class is.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the class consists of them.
   cntrl: /[\x00-\x1f\x7f]/,
   digit: /[0-9]/,
   graph: /[!-~]/,
@@ -113,12 +112,12 @@ const CLASSES: Record<string, RegExp> = {
 
 type Bracket =
   | { readonly matches: boolean; readonly end: number }
-  /** Never closed: then the bracket stands for itself. */
+  /** Never closed: the bracket is literal. */
   | "open"
   /** It matches nothing. */
   | "ill-formed";
 
-/** Whether the bracket expression that starts behind the `[` at `start` matches `c`, and where its `]` stands. */
+/** Whether the bracket expression whose first character is at `start` matches `c`, and where its `]` is. */
 function bracketMatches(pattern: string, start: number, c: string): Bracket {
   let at = start;
   const negated = pattern[at] === "!" || pattern[at] === "^";
@@ -128,8 +127,8 @@ function bracketMatches(pattern: string, start: number, c: string): Bracket {
     if (pattern[at] === undefined) return "open";
     const named = /^\[:([a-y]*):\]/.exec(pattern.slice(at));
     if (named) {
-      const members = CLASSES[named[1] as string];
-      // What follows a match is not looked at closely.
+      const members = CLASSES[named[1] ?? ""];
+      // After a match, an unknown class is no error.
       if (members === undefined && !found) return "ill-formed";
       found ||= members?.test(c) ?? false;
       at += named[0].length;
@@ -151,7 +150,7 @@ function bracketMatches(pattern: string, start: number, c: string): Bracket {
   return { matches: found !== negated, end: at };
 }
 
-/** One character of a bracket expression, as itself, `\c` or `[.c.]`; undefined where it is none. */
+/** One character of a bracket expression: literal, `\c` or `[.c.]`; undefined if it is ill-formed. */
 function element(pattern: string, at: number): { c: string; end: number } | undefined {
   if (pattern[at] === "\\") {
     const c = pattern[at + 1];
@@ -159,7 +158,7 @@ function element(pattern: string, at: number): { c: string; end: number } | unde
   }
   if (pattern.startsWith("[.", at)) {
     const symbol = /^\[\.([\s\S])\.\]/.exec(pattern.slice(at));
-    return symbol ? { c: symbol[1] as string, end: at + symbol[0].length } : undefined;
+    return symbol ? { c: symbol[1] ?? "", end: at + symbol[0].length } : undefined;
   }
-  return { c: pattern[at] as string, end: at + 1 };
+  return { c: pattern.charAt(at), end: at + 1 };
 }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 
 import { KEY, kernelTakes } from "../here/threshold.js";
 
-/** One assignment of the threshold in a sysctl.d file, as it stands there. */
+/** An assignment of the threshold in a sysctl.d file. */
 export interface Assignment {
   /** The file, with the root it was read under (`/run/host/etc/sysctl.d/80-web.conf`). */
   readonly file: string;
@@ -11,22 +11,22 @@ export interface Assignment {
   readonly line: number;
   /** The value as written, blanks around it removed. */
   readonly text: string;
-  /** The port number the kernel would set, or undefined when it would refuse the text. */
+  /** The threshold that the kernel would set; undefined if the text is invalid. */
   readonly value: number | undefined;
 }
 
-/** What a tree of sysctl.d files says about the threshold. */
+/** What sysctl.d files say about the threshold. */
 export interface Resolution {
-  /** The assignment whose value is in force after all have been applied. */
+  /** The assignment that decides, once all are applied. */
   readonly declared: Assignment | undefined;
-  /** Assignments that would have won but that the kernel refuses, in the order they are applied. */
-  readonly refused: readonly Assignment[];
+  /** Assignments that would decide, but are invalid, in the order they are applied. */
+  readonly invalid: readonly Assignment[];
 }
 
-/** Where drop-ins lie, strongest first: sysctl.d(5). */
+/** The directories of drop-ins, the one with the highest priority first: sysctl.d(5). */
 export const DIRECTORIES = ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d"] as const;
 
-/** What lies here is gone at the next start. */
+/** Empty after a reboot. */
 const VOLATILE = "run/sysctl.d";
 
 /** Read after all drop-ins, as procps' `sysctl --system` does; systemd-sysctl itself does not read it. */
@@ -44,21 +44,21 @@ interface Line {
 interface Rule {
   /** Relative to /proc/sys, slashes between its parts; may be a glob. */
   readonly key: string;
-  /** Undefined for `-key`, which only shields the key from globs. */
+  /** Undefined for `-key`, which only excludes the key from globs. */
   readonly value: string | undefined;
   readonly source: Line;
 }
 
-/** Drop-ins as they would be after a change, by path below the root: the new text, or undefined where it is gone. */
-export type Change = ReadonlyMap<string, string | undefined>;
+/** A change to drop-ins, by path below the root: the new text, or undefined for a file that is removed. */
+type Change = ReadonlyMap<string, string | undefined>;
 
-/** Of when the files are looked at: now, or as the next start of systemd will. */
-export type Moment = "now" | "boot";
+/** As of now, or as of the next boot. */
+type Moment = "now" | "boot";
 
 /**
- * Resolves what the sysctl.d tree below `root` would set the threshold to, exactly as systemd-sysctl applies it, with
- * `/etc/sysctl.conf` read last. Files that cannot be read count as absent; with `change`, what would be after it. At
- * "boot" /run is empty, and nobody but systemd-sysctl reads.
+ * Resolves what the sysctl.d files below `root` set the threshold to, exactly as systemd-sysctl does, with
+ * `/etc/sysctl.conf` last; after `change`, if there is one. Files that cannot be read are skipped. At "boot" /run is
+ * empty, and `/etc/sysctl.conf` is not read.
  *
  * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
  */
@@ -70,7 +70,7 @@ export function resolve(root = "/", change: Change = new Map(), moment: Moment =
   return apply(files.flatMap((file) => rules(linesOf(root, file))));
 }
 
-/** The same of files that are not on this disk: their bytes by path without the first slash, both as latin1. */
+/** resolve() for files that are not on this disk: their contents by path without the first slash, both latin1. */
 export function resolveTexts(texts: ReadonlyMap<string, string>): Resolution {
   const file = (path: string): File[] => {
     const text = texts.get(path);
@@ -82,33 +82,35 @@ export function resolveTexts(texts: ReadonlyMap<string, string>): Resolution {
   return apply([...dropIns(files), ...file(LEGACY_FILE)].flatMap((one) => rules(linesOf("/", one))));
 }
 
-/** A file of the tree, by its path below the root. */
 interface File {
+  /** Below the root. */
   readonly path: string;
-  /** Its text, as bytes (latin1). Throws if it cannot be read, or is no plain file. */
+  /** Its bytes (latin1). Throws an Error if it cannot be read, or is not a regular file. */
   read(): string;
 }
 
-/** Those of `files`, strongest directory first, that are not masked, in the order they are applied: by base name, in byte order. */
+/**
+ * Those of `files`, given in order of priority, that are not masked, in the order they are applied: by name, bytewise.
+ */
 function dropIns(files: readonly File[]): File[] {
   const byName = new Map<string, File>();
   for (const file of files) {
     const name = basename(file.path);
     if (name.endsWith(".conf") && !name.startsWith(".") && !byName.has(name)) byName.set(name, file);
   }
-  const names = [...byName.keys()].sort((a, b) => Buffer.compare(Buffer.from(a, "latin1"), Buffer.from(b, "latin1")));
-  return names.map((name) => byName.get(name) as File);
+  const bytes = (name: string) => Buffer.from(name, "latin1");
+  return [...byName].sort(([a], [b]) => Buffer.compare(bytes(a), bytes(b))).map(([, file]) => file);
 }
 
 function list(root: string, directory: string, change: Change): File[] {
-  const files = [...change]
-    .filter(([path, text]) => dirname(path) === directory && text !== undefined)
-    .map(([path, text]): File => ({ path, read: () => text as string }));
+  const files = [...change].flatMap(([path, text]): File[] =>
+    dirname(path) === directory && text !== undefined ? [{ path, read: () => text }] : [],
+  );
   try {
     const where = located(root, directory);
     for (const entry of readdirSync(where, { encoding: "latin1", withFileTypes: true })) {
       const path = `${directory}/${entry.name}`;
-      // Only what is a link itself has to be followed again.
+      // The directory is located already; only a file that is a link itself has to be followed.
       const target = () =>
         entry.isSymbolicLink() ? located(root, path) : Buffer.concat([where, Buffer.from(`/${entry.name}`, "latin1")]);
       if (!change.has(path)) files.push({ path, read: () => textOf(target()) });
@@ -128,20 +130,20 @@ function linesOf(root: string, { path, read }: File): Line[] {
   return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
 }
 
-/** Throws where it cannot be read, or is no plain file: a fifo or a device would never end, or block. */
+/** Throws an Error if it cannot be read, or is not a regular file: a FIFO would block, a device might never end. */
 function textOf(path: Buffer): string {
   if (!statSync(path).isFile()) throw new Error("not a file");
   return readFileSync(path, "latin1");
 }
 
-/** As many links as Linux follows in one path (MAXSYMLINKS). */
+/** Most links that Linux follows in one path (MAXSYMLINKS). */
 const MOST_LINKS = 40;
 
 /**
- * Where a path below `root` leads, links followed as they would be with `root` as `/`: the host's, below /run/host, name
- * the host's files. Names and contents of files are bytes, not UTF-8: latin1 carries every byte through unchanged.
+ * Follows links as if `root` were `/`: the host's, below /run/host, name the host's files. Names and contents of files
+ * are bytes, not UTF-8, which latin1 preserves.
  *
- * Throws where the links never end.
+ * Throws an Error if there are too many links.
  */
 export function located(root: string, path: string): Buffer {
   if (root === "/") return Buffer.from(join(root, path), "latin1");
@@ -166,7 +168,7 @@ export function located(root: string, path: string): Buffer {
   return Buffer.from([root, ...behind].join("/"), "latin1");
 }
 
-/** Undefined where there is no link: another kind of file, or none. */
+/** Undefined if it is not a link, or does not exist. */
 function linkTarget(path: string): string | undefined {
   const bytes = Buffer.from(path, "latin1");
   try {
@@ -183,7 +185,7 @@ function utf8(bytes: string): string {
 }
 
 /**
- * Splits as systemd's read_line(): `\n`, `\r` and NUL all end a line, a run of different ones counts once.
+ * Splits as systemd's read_line() does: `\n`, `\r` and NUL all end a line, and different ones in a row are one end.
  * What follows an overlong line is lost.
  */
 function split(content: string): string[] {
@@ -211,12 +213,12 @@ function rules(lines: readonly Line[]): Rule[] {
   return found;
 }
 
-/** Without the blanks that systemd's strstrip() removes; by hand, as an expression takes hours over a million blanks. */
+/** systemd's strstrip(). By hand: a regular expression would take hours for a million blanks. */
 function strip(text: string): string {
   let start = 0;
   let end = text.length;
-  while (start < end && BLANKS.includes(text[start] as string)) start++;
-  while (end > start && BLANKS.includes(text[end - 1] as string)) end--;
+  while (start < end && BLANKS.includes(text.charAt(start))) start++;
+  while (end > start && BLANKS.includes(text.charAt(end - 1))) end--;
   return text.slice(start, end);
 }
 
@@ -238,11 +240,11 @@ function isGlobOf(key: string, path: string): boolean {
   return require("./glob.js").globMatches(key, path);
 }
 
-/** Applies rules in order: per key the last one counts, and an explicit key beats every glob wherever it stands. */
+/** The last rule of each key is applied, and an explicit key beats every glob, whatever their order. */
 function apply(all: readonly Rule[]): Resolution {
   const last = new Map<string, Rule>();
   for (const rule of all) {
-    // The same value again keeps its place in the order; another one moves to the end.
+    // A repeated value keeps its place in the order; another one moves to the end.
     if (last.has(rule.key) && last.get(rule.key)?.value === rule.value) continue;
     last.delete(rule.key);
     last.set(rule.key, rule);
@@ -251,16 +253,16 @@ function apply(all: readonly Rule[]): Resolution {
   const writes = explicit ? [explicit] : [...last.values()];
 
   let declared: Assignment | undefined;
-  let refused: Assignment[] = [];
+  let invalid: Assignment[] = [];
   for (const { value: text, source } of writes) {
     if (text === undefined) continue;
     const value = kernelTakes(text);
     const assignment = { file: source.file, line: source.line, text: utf8(text), value };
-    if (value === undefined) refused.push(assignment);
+    if (value === undefined) invalid.push(assignment);
     else {
       declared = assignment;
-      refused = [];
+      invalid = [];
     }
   }
-  return { declared, refused };
+  return { declared, invalid };
 }
