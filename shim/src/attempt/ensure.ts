@@ -95,7 +95,7 @@ function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
 async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {
   const { value } = facts.wanted;
   const { report } = later();
-  // Somebody else may have lowered it while the host was asked, or another's prompt was open.
+  // Somebody else can have lowered it while the host was asked, or while another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
   if (asRoot) log("notice", report.aboutToRun(asRoot, facts));

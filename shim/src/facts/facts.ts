@@ -19,21 +19,21 @@ export interface Wanted {
 
 /** Everything the plan is made from, read once. */
 export interface Facts {
-  /** The threshold in force, 0–65535; undefined where the kernel has no such setting. */
+  /** The threshold in force, 0–65535; undefined if the kernel has no such setting. */
   readonly threshold: number | undefined;
   readonly wanted: Wanted;
   readonly place: Place;
   /** What the sysctl.d files here declare. */
   readonly declaredHere: Resolution;
-  /** The same of the host's files, where they can be seen under /run/host. */
+  /** What the host's files declare, if they can be seen under /run/host. */
   readonly declaredOnHost: Resolution | undefined;
-  /** What the host's files will set at its next start, where we see them and they count here; read when it is asked for. */
+  /** What the host's files will set at its next boot, if we can read them and share its network; read when it is first needed. */
   readonly afterRestart: Resolution | undefined;
-  /** We may write the threshold ourselves. */
+  /** We can write the threshold ourselves. */
   readonly writable: boolean;
   /** The server is to be another user than we are, and this is how; undefined: it is not. */
   readonly drop: Drop | undefined;
-  /** We may bind the lowest wanted port as we are; undefined: not asked, the threshold is low enough. */
+  /** The server can bind the lowest wanted port as it is; undefined: not asked, the threshold is low enough. */
   readonly mayBind: boolean | undefined;
   readonly bridge: Bridge | undefined;
   /** What the host answered; undefined: it was not asked, because there was no need or no bridge. */
@@ -61,12 +61,12 @@ export interface Query {
   readonly signal?: AbortSignal | undefined;
   /** The terminal is ours to ask on; default: it is that of a program which calls the library. */
   readonly ownTerminal?: boolean;
-  /** Ask the host, and whether the port may be bound, even where there is no need. */
+  /** Ask the host, and whether the port can be bound, even if there is no need. */
   readonly thorough?: boolean;
 }
 
 /**
- * Reads the facts. The host is asked only where the threshold is above what is wanted and we can neither write it
+ * Reads the facts. The host is asked only if the threshold is above what is wanted and we can neither write it
  * ourselves nor bind the port as we are, unless the query is thorough.
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
@@ -149,7 +149,7 @@ function once<T>(read: () => T): () => T {
 async function canServerBind(goal: number, holdsCapability: boolean): Promise<boolean> {
   // One of Node's own file lets this process bind, but not the server.
   const isOurs = !holdsCapability && require("../here/capabilities.js").effectiveCapabilities().has("net_bind_service");
-  // Even a capability may not count here: a container's root has it, but not over the host's network.
+  // Even a capability can be of no use here: a container's root has it, but not over the host's network.
   return !isOurs && require("../here/bind.js").mayBind(Math.max(goal, 1));
 }
 

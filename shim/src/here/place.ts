@@ -211,7 +211,7 @@ function attempt(read: () => string): string {
 }
 
 /**
- * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined where /proc does not tell.
+ * The inode of a process's network namespace, unique on the machine (namespaces(7)); undefined if /proc does not tell.
  */
 export function networkNamespaceOf(process: number | "self"): number | undefined {
   const link = attempt(() => readlinkSync(`/proc/${process}/ns/net`));

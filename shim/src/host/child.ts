@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** How a program ended. */
 export interface Result {
-  /** Its exit status; 128+N where signal N ended it, 127 where it could not be started. */
+  /** Its exit status; 128+N if signal N ended it, 127 if it could not be started. */
   readonly status: number;
   /** The start of what it wrote, UTF-8. */
   readonly stdout: string;
@@ -13,7 +13,7 @@ export interface Result {
   readonly timedOut: boolean;
 }
 
-/** Who runs a program, where that is not as we are. */
+/** Who runs a program, if that is not us. */
 export interface Identity {
   /** Ours by default, both of them. */
   readonly uid?: number;
@@ -112,10 +112,10 @@ export function start(
       output[name] = Buffer.concat([output[name], chunk.subarray(0, most - output[name].length)]);
     });
   }
-  // It may end without having read it.
+  // It can end without having read it.
   child.stdin?.on("error", () => {});
   if (input !== undefined) child.stdin?.end(input);
-  // A grandchild may hold the pipes open for as long as it lives.
+  // A grandchild can hold the pipes open for as long as it lives.
   child.on("exit", () =>
     setTimeout(() => {
       child.stdout?.destroy();

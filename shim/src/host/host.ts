@@ -4,7 +4,7 @@ import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Result, start } from "./child.js";
 
-/** What a route may need of the host. */
+/** The host's programs that a route can need. */
 const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
 
 /** A program of the host's. */
@@ -60,7 +60,7 @@ const BUS = "org.freedesktop.DBus";
 
 /**
  * What only a person wants to know. The bus is asked for names alone, which starts nothing: one that nobody has is no
- * trouble where it can be activated.
+ * trouble if it can be activated.
  */
 const THOROUGH = `cat ${SETTING_FILE} 2>/dev/null
 list() {
@@ -101,7 +101,7 @@ export async function askHost(
   return { ...host, shell: { exec, close } };
 }
 
-/** The host's answer decides which file root runs there, so nothing counts but what was asked for, where we looked for it. */
+/** The host's answer decides which file root runs there, so only what was asked for is believed, and only where we looked for it. */
 function read(answer: string): Host | undefined {
   const lines = answer.split("\n");
   const inode = ANSWERED.exec(answer)?.[1];

@@ -21,14 +21,14 @@ export interface Elevation {
   readonly name: RouteName;
   /** May open a prompt, so only one portshim at a time takes it. */
   readonly asksSomebody?: boolean;
-  /** Tried only where --via names it. */
+  /** Tried only if --via names it. */
   readonly onlyNamed?: boolean;
   /** Whether the host has it, and what is changed there would be changed for us; `isNamed`: the person names it. */
   verdict(facts: Facts, isNamed: boolean): Verdict;
   /** The host's command that runs `argv` as root. */
   command(facts: Facts, argv: readonly string[]): readonly string[];
   /**
-   * Runs a job as root on the host; resolves with how it ended, which may be badly.
+   * Runs a job as root on the host; resolves with how it ended, well or badly.
    *
    * Throws PortshimError if it was not let, or the host could not be asked.
    */
@@ -46,7 +46,7 @@ export interface Job extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   readonly isDone: () => boolean;
 }
 
-/** Through polkit, which may open one password prompt. */
+/** Through polkit, which can open one password prompt. */
 export const pkexec: Elevation = {
   name: "pkexec",
   asksSomebody: true,
@@ -64,7 +64,7 @@ export const pkexec: Elevation = {
   },
 };
 
-/** Through systemd (256 and later), which has polkit ask the same: where pkexec is not installed, or not wanted. */
+/** Through systemd (256 and later), which has polkit ask the same: if pkexec is not installed, or not wanted. */
 export const run0: Elevation = {
   name: "run0",
   asksSomebody: true,
@@ -84,7 +84,7 @@ export const run0: Elevation = {
   },
 };
 
-/** Through sudo, only where it asks for no password. */
+/** Through sudo, only if it needs no password. */
 export const sudo: Elevation = {
   name: "sudo",
   onlyNamed: true,
