@@ -236,6 +236,17 @@ section("By a proxy", async (take) => {
     await stop();
     if (where === "toolbox") await reboot();
   }
+  // To a socket of the user's own.
+  const service = `${folder}/web-proxy.service`;
+  const socket = `/run/user/${lab.uid}/web.sock`;
+  const text = take(service).replace("127.0.0.1:8080", socket).replace("DynamicUser=yes", `User=${lab.user}`);
+  await lab.writeFile("host", service, text);
+  await host("systemctl daemon-reload; systemctl stop web-proxy");
+  const server = await lab.spawn("toolbox", ["node", "/run/host/srv/server.js"], { env: { PORT: socket } });
+  await answers(`${lab.uid}`);
+  assert.match((await lab.asHost([...asWeb, "ls", socket])).stderr, "Permission denied");
+  await server.kill();
+  await server.exited;
   await host(`systemctl disable --now web-proxy.socket; systemctl stop web-proxy; rm ${folder}/web-proxy.*`);
 });
 
@@ -410,7 +421,7 @@ section("A unit and a polkit rule", async (take) => {
   assert.equal([await user(take("systemctl start")), await lab.threshold()], ["", 80]);
   await lab.setThreshold(1024);
   const bridge = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
-  const [, words = ""] = /`flatpak-spawn (--host [^`]+)`/.exec(PAGE) ?? [];
+  const [, words = ""] = /`flatpak-spawn (--host [^`]+)`/.exec(PAGE.replace(/\s+/g, " ")) ?? [];
   const bridged = await lab.inToolbox([bridge, ...words.split(" ")]);
   assert.is(bridged.status, 0, bridged.stderr);
   assert.is(await lab.threshold(), 80);
