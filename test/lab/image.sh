@@ -14,6 +14,7 @@ host=(
 	flatpak flatpak-xdg-utils firewalld nftables iptables
 	docker.io docker-cli rootlesskit slirp4netns runsc
 	xvfb openbox mate-polkit xdotool imagemagick tesseract-ocr tesseract-ocr-eng
+	authbind docker-compose libcap2-bin python3-yaml # for docs/alternatives.md
 	libatomic1 # for the official builds of Node
 )
 # What distrobox wants is here so that it need not install it.

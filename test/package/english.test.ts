@@ -14,7 +14,7 @@ const BETTER: readonly [said: RegExp, better: string][] = [
   [/\ba nuisance\b/, "a problem"],
   [/\bnobody's\b/, "unassigned"],
   [/\bno good\b/, "invalid"],
-  [/\bof the host's\b/, "the host's"],
+  [/\b(value|file|command) of the host's\b/, "the host's value"],
   [/\b(the host|it|machine) restarts\b/, "reboots"],
   [/\brefused to set\b/, "permission denied"],
   [/\bcannot be lowered\b/, "cannot lower"],

@@ -34,7 +34,7 @@ export const HOST_PATH = [
   "/bin",
 ] as const;
 
-/** The whole environment of the host's commands. */
+/** All of the environment that the host's commands get. */
 export const HOST_ENVIRONMENT = `PATH=${HOST_PATH.join(":")}`;
 
 /** For bridges that pass the environment on: pkexec rejects unusual values of SHELL and TERM. */
