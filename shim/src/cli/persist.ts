@@ -1,14 +1,11 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Options } from "../attempt/options.js";
-import { type Facts, gather, isLocal } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { networkNamespaceOf } from "../here/network.js";
 import { isSatisfied, liveThreshold, NAME } from "../here/threshold.js";
-import { HOST_ENVIRONMENT } from "../host/bridge.js";
-import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
+import { answerOf, type Elevation, lacks } from "../plan/elevation.js";
 import { keeper, keptBy, startsWith } from "../plan/lifetime.js";
-import { named } from "../plan/plan.js";
 import { checked, sysctl } from "../plan/route.js";
 import { byHand, keepByHand, removeByHand } from "../report/remedy.js";
 import * as report from "../report/report.js";
@@ -16,6 +13,7 @@ import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
 import { printable } from "../text.js";
 import type { Call, Command } from "./command.js";
+import { factsOf, haveRootDo, hindrance, type Work } from "./root.js";
 import { STATUS } from "./status.js";
 
 /** `portshim persist`: the host keeps the threshold over its restarts. */
@@ -27,16 +25,9 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   run,
 };
 
-/** What is done on the host as root. Between us and root there are only constants and one checked integer. */
-interface Work {
+/** What is done on the host as root. */
+interface Change extends Work {
   readonly kind: "write" | "apply" | "remove";
-  /**
-   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
-   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
-   */
-  readonly argv: () => readonly string[];
-  /** What the command reads from its stdin. */
-  readonly input?: string;
   /** The threshold that is to be set. */
   readonly value: number;
   /** The drop-in's text after it; undefined: there is none. */
@@ -63,39 +54,15 @@ interface State {
   readonly threshold: number | undefined;
 }
 
-/** Where we are root on the host already. */
-const asWeAre: Elevation = {
-  name: "write",
-  verdict: ({ bridge }) =>
-    isLocal(bridge) && process.getuid?.() === 0
-      ? yes("portshim runs as root here")
-      : no("portshim does not run as root on the host"),
-  // After a plain su, PATH is that of whoever called it.
-  command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
-  run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
-};
-
-const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
-
 async function run(call: Call): Promise<number> {
-  const { options, env, canBind, log, signal, print } = call;
+  const { options, log } = call;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
-  const facts = await gather({
-    start: options.start,
-    asker: options.startBy,
-    drop: undefined,
-    env,
-    canBind,
-    signal,
-    ownTerminal: true,
-    thorough: true,
-  });
-  signal.throwIfAborted();
+  const facts = await factsOf(call);
   log("detail", report.facts(facts));
   const { hostRoot: root = "/" } = facts.place;
-  const reason = hindrance(facts);
+  const reason = cannotKeep(facts);
   if (reason !== undefined) throw new PortshimError("no-persist", reason);
 
   const winner = options.remove ? undefined : stronger(facts, root);
@@ -107,30 +74,18 @@ async function run(call: Call): Promise<number> {
     return STATUS.ok;
   }
   if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
-  const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
-  const ways = choose(facts, work, options, remedy);
-  if (options.dryRun) {
-    print(`${would(work, facts)}\n${report.wouldRun(ways[0].command(facts, work.argv()))}\n`);
-    return STATUS.ok;
-  }
-  let last: PortshimError | undefined;
-  for (const way of ways) {
-    const command = report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody);
-    log("notice", `${aboutTo(work, facts)}\n${command}`);
-    try {
-      await carryOut(way, work, facts, options.timeout * 1000, call);
-      log("info", done(work, winner === undefined));
-      return STATUS.ok;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof PortshimError)) throw error;
-      last = error;
-      last.remedy ||= remedy;
-      // Root has done what it could; to ask once more would change nothing.
-      if (last.code === "persist-failed") break;
-    }
-  }
-  throw last;
+  const errand = {
+    argv: work.argv,
+    about: aboutTo(work, facts),
+    would: would(work, facts),
+    remedy: options.remove ? removeByHand(work.value) : keepByHand(work.value),
+    absent: work.kind === "apply" ? lacks(facts, "sysctl") : undefined,
+    noWay: "no-persist",
+    failed: "persist-failed",
+    by: (way: Elevation) => carryOut(way, work, facts, call),
+  } as const;
+  if (await haveRootDo(errand, facts, call)) log("info", done(work, winner === undefined));
+  return STATUS.ok;
 }
 
 /** systemd brings that folder; a command that made it as well would not fit into the prompt. */
@@ -141,24 +96,13 @@ function noFolder(): PortshimError {
 }
 
 /** What keeps the host's files from being changed, or from counting here: the middle of a sentence; undefined: nothing. */
-export function hindrance(facts: Facts): string | undefined {
-  const { place, network, threshold, afterRestart } = facts;
-  if (place.hostRoot === undefined)
-    return `this is ${place.what}; persist works on the host itself, in a toolbox and in a distrobox`;
-  if (network === "own" || isApart(place))
-    return `this is ${place.what} with its own network: the host's value does not apply here`;
-  if (network === "unknown") {
-    const { usable, reason } = reach(facts);
-    return usable ? "unknown whether the network here is the host's" : reason;
-  }
+export function cannotKeep(facts: Facts): string | undefined {
+  const reason = hindrance(facts, "persist");
+  if (reason !== undefined) return reason;
+  const { place, threshold, afterRestart } = facts;
   if (threshold === undefined) return `this kernel has no ${NAME}`;
-  return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
-}
-
-/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
-function isApart({ isHost }: Facts["place"]): boolean {
-  const inits = networkNamespaceOf(1);
-  return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
+  const isSeen = afterRestart !== undefined && place.hostRoot !== undefined && isReadable(place.hostRoot);
+  return isSeen ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
 /** Where the drop-in lies, below the host's root. */
@@ -202,7 +146,7 @@ function isForeign(root: string): boolean {
  * The file is written only if the host would otherwise start with more, and the value set only if it is higher now: what
  * is low enough already is not raised.
  */
-export function keeping(facts: Facts, root: string): Work {
+export function keeping(facts: Facts, root: string): Change {
   const { value } = facts.wanted;
   if (keeper(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
   const text = dropIn(checked(value));
@@ -211,7 +155,7 @@ export function keeping(facts: Facts, root: string): Work {
 }
 
 /** What is left of the host's configuration decides, else the kernel's default; undefined: there is no drop-in. */
-export function removal(root: string): Work | undefined {
+export function removal(root: string): Change | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = startsWith(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
   const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
@@ -223,16 +167,16 @@ function stateOf(root: string): State {
 }
 
 /** Whether the file is as it is to be. */
-function isFiled({ text }: State, work: Work): boolean {
+function isFiled({ text }: State, work: Change): boolean {
   return text === work.text;
 }
 
 /** Whether the threshold is as it is to be; only --remove raises it. */
-function isSet({ threshold }: State, { kind, value }: Work): boolean {
+function isSet({ threshold }: State, { kind, value }: Change): boolean {
   return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
 }
 
-function isIn(root: string, work: Work): boolean {
+function isIn(root: string, work: Change): boolean {
   const state = stateOf(root);
   return isFiled(state, work) && isSet(state, work);
 }
@@ -256,29 +200,9 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
   return `${printable(file)}:${line} overrides /${DROP_IN}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
-/** At least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
-  const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
-  const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
-  const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
-  if (first) return [first, ...rest];
-  const offered = WAYS.map(({ name }) => name).join(", ");
-  const error = new PortshimError(
-    "no-persist",
-    verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`,
-  );
-  error.remedy = remedy;
-  throw error;
-}
-
 /** Throws PortshimError, with the next step if the work is half done; and says that, if it was stopped in the middle. */
-async function carryOut(
-  way: Elevation,
-  work: Work,
-  facts: Facts,
-  timeout: number,
-  { log, signal }: Pick<Call, "log" | "signal">,
-): Promise<void> {
+async function carryOut(way: Elevation, work: Change, facts: Facts, { options, log, signal }: Call): Promise<void> {
+  const timeout = options.timeout * 1000;
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
   const { input } = work;
@@ -315,12 +239,12 @@ function settle(root: string): void {
 }
 
 /** What of the work is so and what is not. */
-function halfDone(root: string, work: Work, before: State, after: State): string {
+function halfDone(root: string, work: Change, before: State, after: State): string {
   const { value } = startsWith(resolve(root, new Map(), "boot"));
   return `Now ${fileNow(work, before, after)}; ${NAME} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
 }
 
-function fileNow(work: Work, before: State, { text }: State): string {
+function fileNow(work: Change, before: State, { text }: State): string {
   if (text === undefined) return `there is no ${FILE}`;
   if (text === work.text) return `${FILE} is there`;
   if (text === before.text) return `${FILE} is what it was`;
@@ -329,14 +253,14 @@ function fileNow(work: Work, before: State, { text }: State): string {
 }
 
 /** The one thing that the person can do after that. */
-function nextStep(work: Work, before: State, after: State): string {
+function nextStep(work: Change, before: State, after: State): string {
   if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
   if (work.kind === "remove") return removeByHand(work.value);
   if (after.text === before.text) return keepByHand(work.value);
   return "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove";
 }
 
-function aboutTo(work: Work, facts: Facts): string {
+function aboutTo(work: Change, facts: Facts): string {
   const { kind, value } = work;
   if (kind === "remove") return `Removing /${DROP_IN} on the host, and setting ${NAME} to ${value}`;
   if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
@@ -344,7 +268,7 @@ function aboutTo(work: Work, facts: Facts): string {
 }
 
 /** The same for --dry-run. */
-function would(work: Work, facts: Facts): string {
+function would(work: Change, facts: Facts): string {
   const { kind, value } = work;
   if (kind === "remove") return `Would remove /${DROP_IN} on the host, and set ${NAME} to ${value}`;
   if (kind === "apply") return neverApplied(facts);
@@ -356,11 +280,11 @@ function neverApplied(facts: Facts): string {
   return `${kept ? keptBy(kept) : "a file"} keeps it on the host, but it was never applied`;
 }
 
-function indented({ text = "" }: Work): string {
+function indented({ text = "" }: Change): string {
   return text.trimEnd().replace(/^/gm, "    ");
 }
 
-function done({ kind, value }: Work, isKept: boolean): string {
+function done({ kind, value }: Change, isKept: boolean): string {
   if (kind === "remove") return `Done. /${DROP_IN} is gone, and any user can bind ports ${value} and up.`;
   const until = isKept ? "also after a reboot" : "until the host reboots";
   const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
