@@ -95,7 +95,7 @@ export async function haveRootDo(errand: Errand, facts: Facts, call: Call): Prom
   }
   let last: PortshimError | undefined;
   for (const way of [first, ...rest]) {
-    log("notice", `${errand.about}\n${report.aboutToRun(command(way), facts, way.asksSomebody)}`);
+    log("notice", `${errand.about}\n${report.aboutToRun(command(way), facts, way.asksSomebody === true)}`);
     try {
       await errand.by(way);
       return true;

@@ -4,8 +4,8 @@ import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Ending, run } from "./child.js";
 
-/** What a route may need of the host. */
-const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
+/** What a route or a command may need of the host. */
+const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl", "nft"] as const;
 
 /** A program of the host's. */
 export type Program = (typeof PROGRAMS)[number];
