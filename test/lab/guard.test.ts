@@ -1,4 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { startAgent } from "./agent.js";
 import { FAR, knock, knockHere, layCable, type Met, NEAR, serve, serveFar } from "./cable.js";
@@ -65,7 +68,11 @@ const guard = (...argv: string[]): Promise<Result> => lab.inToolbox(["portshim",
 const asRoot = (...argv: string[]): Promise<Result> => lab.asHost([...onHost.argv, ...argv], { env: onHost.env });
 
 /** What nft lists: the rules in force. */
-const listed = async () => (await lab.asHost(["nft", "list", "ruleset"])).stdout;
+const listed = async () => {
+  const { status, stdout, stderr } = await lab.asHost(["nft", "list", "ruleset"]);
+  assert.is(status, 0, stderr);
+  return stdout;
+};
 
 /** What polkit is asked while `work` runs. */
 async function asked(work: () => Promise<unknown>): Promise<string[]> {
@@ -240,6 +247,13 @@ test("refused by polkit: nothing is changed, and what to do by hand", async () =
   assert.equal([remove.status, await listed()], [77, before]);
   const removeByHand = "Run this on the host:\n    sudo nft -e 'table inet portshim;delete table inet portshim'\n";
   assert.ok(remove.stderr.endsWith(removeByHand), remove.stderr);
+});
+
+test("docs/guard.md has the commands that are tried here", () => {
+  const page = readFileSync(join(ROOT, "docs", "guard.md"), "utf8");
+  const quoted = "/usr/sbin/nft -e 'table inet portshim;delete table inet portshim'";
+  assert.match(page, `\n    pkexec ${APPLY}\n    pkexec ${quoted}\n`);
+  assert.match(page, `\n${KEEP.join("\n")}\n`);
 });
 
 test("what to do by hand works", async () => {
