@@ -41,6 +41,7 @@ export const NEEDS = {
   shellcheck: programs(packages, "shellcheck"),
   gosu: programs(packages, "gosu"),
   qemu: programs(packages, "qemu-aarch64-static", "aarch64-linux-gnu-gcc", "musl-gcc"),
+  nft: programs(packages, "nft"),
   compiler: programs(packages, "gcc"),
   "systemd-sysctl": {
     missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),

@@ -110,7 +110,7 @@ static struct request read_request(int count, char **words)
 {
 	struct request request = {.count = count, .words = words};
 	bool is_plain = !is_set("PORTSHIM_VIA") && !is_set("PORTSHIM_VERBOSE"), has_user = is_set("PORTSHIM_USER");
-	bool is_command = count > 0 && words[0][0] != '-', is_persist = is_command && strcmp(words[0], "persist") == 0;
+	bool is_command = count > 0 && words[0][0] != '-', asks = is_command && strcmp(words[0], "persist") == 0;
 	bool is_dry = variable("PORTSHIM_DRY_RUN", 0, 0, 1, &is_plain) == 1;
 	clock_gettime(CLOCK_REALTIME_COARSE, &request.started);
 	request.start = variable("PORTSHIM_START", -1, 0, 1024, &is_plain);
@@ -124,6 +124,7 @@ static struct request read_request(int count, char **words)
 		           !is_number("--timeout", &words, &request.timeout, 1, 86400)) {
 			is_plain = false;
 			has_user = has_user || strncmp(*words, "--user", 6) == 0;
+			asks = asks || (is_command && (strcmp(*words, "--apply") == 0 || strcmp(*words, "--remove") == 0));
 			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0 ||
 			         strcmp(*words, "-h") == 0 || strcmp(*words, "--version") == 0;
 		}
@@ -131,7 +132,7 @@ static struct request read_request(int count, char **words)
 	/* If there is no valid command, the helper says what is wrong. */
 	if (!is_command && *words != NULL && words[1] != NULL && words[1][0] != '\0' && words[1][0] != '-')
 		request.command = words + 1;
-	request.can_prompt = !is_dry && (request.command != NULL || is_persist);
+	request.can_prompt = !is_dry && (request.command != NULL || asks);
 	request.is_optional = request.is_optional && request.command != NULL && !has_user && !is_dry;
 	request.is_plain = is_plain && request.command != NULL && !has_user && !is_dry;
 	return request;

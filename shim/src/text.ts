@@ -17,6 +17,12 @@ export function printable(answer: string): string {
   return line.length > LONGEST_ANSWER ? `${line.slice(0, LONGEST_ANSWER)}…` : line;
 }
 
+/** Things in a sentence: "80, 443 and 8080". */
+export function enumerated(things: readonly (string | number)[]): string {
+  const last = things.slice(-1);
+  return things.length > 1 ? `${things.slice(0, -1).join(", ")} and ${last}` : last.join();
+}
+
 /** A command line as a person can paste it into a shell. */
 export function commandLine(argv: readonly string[]): string {
   return argv.map(quoted).join(" ");

@@ -40,6 +40,45 @@ for (const [name, argv, env, expected] of accepted) {
   });
 }
 
+const refusal = (sentence: string) => (error: unknown) =>
+  error instanceof PortshimError && error.code === "bad-usage" && error.message === sentence;
+
+const ofGuard: [argv: string[], expected: object | string][] = [
+  [[], {}],
+  [["--ports=80,443"], { ports: [80, 443] }],
+  [["--ports", "1023"], { ports: [1023] }],
+  [["--apply", "--ports=1"], { apply: true, ports: [1] }],
+  [["--remove"], { remove: true }],
+  [["--start=443", "--dry-run"], { start: 443, startBy: "--start", dryRun: true }],
+  ...["", "0", "1024", "80,", "80;443", "80-90", "080", "8e1", "http", "80 } accept"].map(
+    (value): [string[], string] => [
+      [`--ports=${value}`],
+      `--ports must be one or more integers from 1 to 1023, with commas between them, not "${value}"`,
+    ],
+  ),
+  [["--apply=1"], "--apply takes no value"],
+  [["--bind"], 'unknown option "--bind"; see portshim guard --help'],
+];
+for (const [argv, expected] of ofGuard) {
+  test(`guard ${argv.join(" ")}: ${JSON.stringify(expected)}`, () => {
+    if (typeof expected === "string") assert.throws(() => parse(argv, {}, "guard"), refusal(expected));
+    else assert.equal(parse(argv, {}, "guard").options, { ...DEFAULTS, ...expected });
+  });
+}
+
+test("the options of guard are no others'", () => {
+  for (const [purpose, called] of [
+    ["start", "portshim"],
+    ["check", "portshim check"],
+    ["persist", "portshim persist"],
+  ] as const) {
+    for (const flag of ["--apply", "--ports=80"]) {
+      const sentence = `unknown option "${flag}"; see ${called} --help`;
+      assert.throws(() => parse([flag], {}, purpose), refusal(sentence));
+    }
+  }
+});
+
 const refused: [argv: string[], env: NodeJS.ProcessEnv, sentence: string][] = [
   [[], {}, "no command to start: write portshim [options] -- command [argument…]"],
   [["--"], {}, "no command after --: write portshim [options] -- command [argument…]"],
@@ -49,7 +88,11 @@ const refused: [argv: string[], env: NodeJS.ProcessEnv, sentence: string][] = [
   [["-q", "--", "x"], {}, 'unknown option "-q"; see portshim --help'],
   [["--\u001b[31m", "--", "x"], {}, 'unknown option "-- [31m"; see portshim --help'],
   [["node", "a b.js"], {}, "put -- before the command: portshim -- node 'a b.js'"],
-  [["chekc"], {}, "put -- before the command: portshim -- chekc (portshim's own commands are check and persist)"],
+  [
+    ["chekc"],
+    {},
+    "put -- before the command: portshim -- chekc (portshim's own commands are check, persist and guard)",
+  ],
   [["--start=80", "check"], {}, "check comes first, then its options: portshim check [options]"],
   [["node", "--", "x"], {}, 'only options can precede --, not "node"'],
   [["--start"], {}, "--start needs a value: --start=N"],
@@ -73,10 +116,7 @@ const refused: [argv: string[], env: NodeJS.ProcessEnv, sentence: string][] = [
 ];
 for (const [argv, env, sentence] of refused) {
   test(`${JSON.stringify([argv, env])}: ${sentence}`, () => {
-    assert.throws(
-      () => read(argv, env),
-      (error: unknown) => error instanceof PortshimError && error.code === "bad-usage" && error.message === sentence,
-    );
+    assert.throws(() => read(argv, env), refusal(sentence));
   });
 }
 

@@ -10,14 +10,14 @@ import { suite } from "../suite.js";
 const test = suite("firewall");
 
 /** A toolbox that sees a host with these files. */
-async function hostWith(files: Record<string, string>, network: "hosts" | "own" = "hosts") {
+async function hostWith(files: Record<string, string>, ports = [80], network: "hosts" | "own" = "hosts") {
   const root = mkdtempSync(join(tmpdir(), "portshim-firewall-"));
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     writeFileSync(join(root, path), content);
   }
   const { place } = inToolbox();
-  const found = await findFirewall(inToolbox({ place: { ...place, hostRoot: root }, network }), 80);
+  const found = await findFirewall(inToolbox({ place: { ...place, hostRoot: root }, network }), ports);
   rmSync(root, { recursive: true });
   return found;
 }
@@ -26,14 +26,18 @@ async function hostWith(files: Record<string, string>, network: "hosts" | "own" 
 const FIREWALLD = { "sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs": "" };
 
 test("firewalld, by its cgroup, which exists while it runs", async () => {
-  const remedy = "sudo firewall-cmd --permanent --add-port=80/tcp && sudo firewall-cmd --reload";
-  assert.equal(await hostWith(FIREWALLD), { name: "firewalld", remedy });
+  const [one, two] = [await hostWith(FIREWALLD), await hostWith(FIREWALLD, [80, 443])];
+  assert.equal([one?.name, two?.name], ["firewalld", "firewalld"]);
+  assert.is(one?.remedy, "sudo firewall-cmd --permanent --add-port=80/tcp && sudo firewall-cmd --reload");
+  const both = "--add-port=80/tcp --add-port=443/tcp";
+  assert.is(two?.remedy, `sudo firewall-cmd --permanent ${both} && sudo firewall-cmd --reload`);
 });
 
 test("ufw, by its file", async () => {
-  const ufw = { name: "ufw", remedy: "sudo ufw allow 80/tcp" };
   for (const text of ["ENABLED=yes\n", "# it is\nLOGLEVEL=low\nENABLED=YES\n", 'ENABLED="yes"\n'])
-    assert.equal(await hostWith({ "etc/ufw/ufw.conf": text }), ufw);
+    assert.is((await hostWith({ "etc/ufw/ufw.conf": text }))?.remedy, "sudo ufw allow 80/tcp");
+  const both = await hostWith({ "etc/ufw/ufw.conf": "ENABLED=yes\n" }, [80, 443]);
+  assert.equal([both?.name, both?.remedy], ["ufw", "sudo ufw allow 80,443/tcp"]);
   for (const text of ["ENABLED=no\n", "#ENABLED=yes\n", "ENABLED=yesterday\n", ""])
     assert.is(await hostWith({ "etc/ufw/ufw.conf": text }), undefined);
 });
@@ -43,7 +47,7 @@ test("a FIFO in place of a file is no firewall, and does not block", async () =>
   const root = mkdtempSync(join(tmpdir(), "portshim-firewall-"));
   mkdirSync(join(root, "etc/ufw"), { recursive: true });
   assert.is(spawnSync("mkfifo", [join(root, "etc/ufw/ufw.conf")]).status, 0);
-  const found = await findFirewall(inToolbox({ place: { ...place, hostRoot: root } }), 80);
+  const found = await findFirewall(inToolbox({ place: { ...place, hostRoot: root } }), [80]);
   rmSync(root, { recursive: true });
   assert.is(found, undefined);
 });
@@ -51,8 +55,8 @@ test("a FIFO in place of a file is no firewall, and does not block", async () =>
 test("no firewall: nothing is said", async () => assert.is(await hostWith({}), undefined));
 
 test("nothing is said if the network is not the host's, or its files are not visible", async () => {
-  assert.is(await hostWith(FIREWALLD, "own"), undefined);
-  assert.is(await findFirewall(inPodman(), 80), undefined);
+  assert.is(await hostWith(FIREWALLD, [80], "own"), undefined);
+  assert.is(await findFirewall(inPodman(), [80]), undefined);
 });
 
 const input = { chain: { family: "inet", table: "t", name: "in", hook: "input", policy: "drop" } };

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { hindrance, keeping, removal } from "../../shim/lib/cli/persist.js";
+import { cannotKeep, keeping, removal } from "../../shim/lib/cli/persist.js";
 import { has, inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 
@@ -21,7 +21,7 @@ for (const [name, facts, reason] of [
   [
     "a toolbox with its own network",
     inToolbox({ network: "own" }),
-    "this is a toolbox with its own network: the host's value does not apply here",
+    "this is a toolbox with its own network, which is not the host's",
   ],
   ["a host that does not answer", inToolbox({ network: "unknown", host: { problem: "no bus" } }), "no bus"],
   [
@@ -40,7 +40,7 @@ for (const [name, facts, reason] of [
     "this kernel has no net.ipv4.ip_unprivileged_port_start",
   ],
 ] as const) {
-  test(`whether it can be done: ${name}`, () => assert.is(hindrance(facts), reason));
+  test(`whether it can be done: ${name}`, () => assert.is(cannotKeep(facts), reason));
 }
 
 /** The most characters that polkit 126 shows of a command line; it cuts the middle out of a longer one. */

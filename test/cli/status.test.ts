@@ -28,7 +28,18 @@ test("a signal's status is the shell's", () => {
 
 const STATUSES: readonly (readonly [status: number, ...codes: FailureCode[]])[] = [
   [64, "bad-usage", "no-user"],
-  [69, "no-way", "no-setting", "bridge-failed", "host-failed", "unchanged", "no-persist", "output-failed"],
+  [
+    69,
+    "no-way",
+    "no-setting",
+    "bridge-failed",
+    "host-failed",
+    "unchanged",
+    "no-persist",
+    "no-guard",
+    "guard-failed",
+    "output-failed",
+  ],
   [77, "refused", "refused-another", "dismissed", "timed-out", "no-drop"],
   [126, "not-executable"],
   [127, "not-found"],

@@ -241,7 +241,7 @@ test("--remove takes no --start", async () => {
 test("on the host in a network namespace of its own: the reason", async () => {
   const run = await lab.asHost(["unshare", "--net", ...onHost.argv], { env: onHost.env });
   assert.equal([run.status, await written()], [69, ""]);
-  assert.match(run.stderr, "on the host: this is the host itself with its own network: the host");
+  assert.match(run.stderr, "on the host: this is the host itself with its own network, which is not the host");
 });
 
 test("a folder on the host that cannot be read is left alone", async () => {

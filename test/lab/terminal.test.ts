@@ -277,6 +277,22 @@ test("persist, and --remove", async () => {
   await gone();
 });
 
+test("guard --apply, and --remove: the rules get there whole", async () => {
+  const ask = async (flag: string) => {
+    const pty = await inToolbox("portshim", "guard", flag);
+    await pty.asked("pkexec");
+    pty.type(`${lab.password}\n`);
+    return [await statusOf(pty), (await lab.asHost(["nft", "list", "ruleset"])).stdout];
+  };
+  const loaded = await ask("--apply");
+  const { stdout } = await lab.inToolbox(["portshim", "guard", "--quiet"]);
+  await lab.asHost(["nft", "-f", "-"], { input: stdout });
+  assert.equal(loaded, [0, (await lab.asHost(["nft", "list", "ruleset"])).stdout]);
+  assert.match(stdout, "delete table inet portshim");
+  assert.equal(await ask("--remove"), [0, ""]);
+  await gone();
+});
+
 test("on the host itself pkexec asks by itself: the right password, and Ctrl-C", async () => {
   const path = `PATH=${lab.nodes}/node26/bin:/usr/sbin:/usr/bin`;
   const start = () => openPty(lab, commandLine(sessionOf("env", path, `${lab.repository}/shim/portshim`, ...STARTED)));

@@ -384,8 +384,8 @@ test("check: 0, 1 and 2, and nothing is started", () => {
   assert.equal(check(1024, ["--via=write"], true), [2, "There is no way"]);
 });
 
-test("check and persist: wrong options, and their help", () => {
-  for (const command of ["check", "persist"]) {
+test("check, persist and guard: wrong options, and their help", () => {
+  for (const command of ["check", "persist", "guard"]) {
     const wrong = run([command, "--frob"]);
     assert.equal([wrong.status, wrong.stdout], [64, ""]);
     assert.is(wrong.stderr, `portshim: unknown option "--frob"; see portshim ${command} --help\n`);

@@ -238,8 +238,18 @@ test("docs/library.md shows the tested framework, and every code that can occur"
 
   const declared = readFileSync(join(ROOT, "shim", "types", "failure.d.ts"), "utf8");
   const codes = [...declared.matchAll(/^ {4}readonly "?([a-z-]+)"?: \(/gm)].map(([, code]) => code ?? "");
-  // Those of --user and of the command, which the library does not have.
-  const others = ["no-user", "no-drop", "not-found", "not-executable", "no-persist", "persist-failed", "output-failed"];
+  // Of --user and of the commands, which the library does not have.
+  const others = [
+    "no-user",
+    "no-drop",
+    "not-found",
+    "not-executable",
+    "no-persist",
+    "persist-failed",
+    "no-guard",
+    "guard-failed",
+    "output-failed",
+  ];
   const table = text.slice(text.indexOf("| code |"));
   const documented = [...table.matchAll(/^\| `([a-z-]+)` \|/gm)].map(([, code]) => code ?? "");
   assert.equal(documented.sort(), codes.filter((code) => !others.includes(code)).sort());

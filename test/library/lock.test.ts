@@ -291,15 +291,16 @@ test("the launcher says what the library says, and --optional covers it", async 
   const world = await World.open();
   const first = KINDS.launcher.start(world);
   await until(() => world.asked === 1);
-  const [plain, optional, persist] = [
+  const [plain, optional, ...commands] = [
     KINDS.launcher.start(world),
     KINDS.launcher.start(world, 60, { PORTSHIM_OPTIONAL: "1" }),
-    world.run([PORTSHIM, "persist"]),
+    ...[["persist"], ["guard", "--apply"], ["guard", "--remove"]].map((argv) => world.run([PORTSHIM, ...argv])),
   ];
-  await until(() => [plain, optional, persist].every((start) => opened(start) === 1));
+  await until(() => [plain, optional, ...commands].every((start) => opened(start) === 1));
   world.answer("no");
   const sentence = `portshim: ${REFUSED_ANOTHER}\n`;
-  for (const start of [plain, persist]) assert.equal(await start.ended, { status: 77, stdout: "", stderr: sentence });
+  for (const start of [plain, ...commands])
+    assert.equal(await start.ended, { status: 77, stdout: "", stderr: sentence });
   const { status, stdout, stderr } = await optional.ended;
   const anyway = "portshim: starting the command anyway (--optional)\n";
   assert.equal([status, stdout, stderr], [0, "started\n", sentence + anyway]);
@@ -479,6 +480,8 @@ test("a run that cannot prompt neither takes the lock nor waits for it", async (
     ["--version", "--", "/bin/true"],
     ["persist", "--help"],
     ["persist", "--dry-run"],
+    ["guard"],
+    ["guard", "--apply", "--dry-run"],
   ];
   for (const argv of quiet) await world.run([PORTSHIM, ...argv]).ended;
   assert.equal(readdirSync(world.runtime), []);

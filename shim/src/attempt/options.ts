@@ -22,8 +22,12 @@ export interface Options {
   json: boolean;
   /** `check` binds the wanted ports for a moment. */
   bind: boolean;
-  /** `persist` removes its file. */
+  /** `persist` or `guard` undoes what it did. */
   remove: boolean;
+  /** `guard` leaves these ports open, 1–1023; undefined: what is wanted, and the web's. */
+  ports: readonly number[] | undefined;
+  /** `guard` loads its rules. */
+  apply: boolean;
   help: boolean;
   version: boolean;
 }
@@ -41,6 +45,8 @@ export const DEFAULTS: Options = {
   json: false,
   bind: false,
   remove: false,
+  ports: undefined,
+  apply: false,
   help: false,
   version: false,
 };
@@ -58,6 +64,14 @@ const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pk
 export const ACCEPTED = {
   start: (value: unknown) => integer(value, 0, KERNEL_DEFAULT),
   timeout: (value: unknown) => integer(value, 1, LONGEST_TIMEOUT),
+  ports: (value: unknown): readonly number[] => {
+    const isPort = (port: unknown) =>
+      Number.isInteger(port) && (port as number) >= 1 && (port as number) < KERNEL_DEFAULT;
+    if (!Array.isArray(value) || value.length === 0 || !value.every(isPort)) {
+      throw new Error(`one or more integers from 1 to ${KERNEL_DEFAULT - 1}, with commas between them`);
+    }
+    return value as number[];
+  },
   via: (value: unknown): readonly string[] => {
     const names: unknown[] = Array.isArray(value) ? [...value] : [];
     const isRoute = (name: unknown): name is string => ROUTE_NAMES.some((route) => route === name);

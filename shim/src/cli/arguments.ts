@@ -1,6 +1,6 @@
 import { ACCEPTED, accepting, DEFAULTS, type Options, shown } from "../attempt/options.js";
 import { PortshimError } from "../failure.js";
-import { commandLine, printable } from "../text.js";
+import { commandLine, enumerated, printable } from "../text.js";
 
 /** A command line taken apart. */
 export interface Arguments {
@@ -10,7 +10,7 @@ export interface Arguments {
 }
 
 /** portshim's own commands, which commands.ts loads. */
-export const COMMAND_NAMES = ["check", "persist"] as const;
+export const COMMAND_NAMES = ["check", "persist", "guard"] as const;
 
 /** The name of one of portshim's own commands. */
 export type CommandName = (typeof COMMAND_NAMES)[number];
@@ -74,7 +74,7 @@ const TABLE: readonly Option[] = [
     variable: "PORTSHIM_TIMEOUT",
     value: "SECONDS",
     help: "how long a password prompt can stay open (default: 120)",
-    of: ["start", "persist"],
+    of: ["start", "persist", "guard"],
     set: (options, value) => {
       options.timeout = ACCEPTED.timeout(decimal(value));
     },
@@ -83,7 +83,7 @@ const TABLE: readonly Option[] = [
     flag: "--dry-run",
     variable: "PORTSHIM_DRY_RUN",
     help: "print what would be done, change nothing, start nothing",
-    of: ["start", "persist"],
+    of: ["start", "persist", "guard"],
     set: (options) => {
       options.dryRun = true;
     },
@@ -92,7 +92,7 @@ const TABLE: readonly Option[] = [
     flag: "--quiet",
     variable: "PORTSHIM_QUIET",
     help: "say only what runs as root, and failures",
-    of: ["start", "persist"],
+    of: ["start", "persist", "guard"],
     set: (options) => {
       options.quiet = true;
     },
@@ -101,7 +101,7 @@ const TABLE: readonly Option[] = [
     flag: "--verbose",
     variable: "PORTSHIM_VERBOSE",
     help: "say what was found and decided",
-    of: ["start", "persist"],
+    of: ["start", "persist", "guard"],
     set: (options) => {
       options.verbose = true;
     },
@@ -126,6 +126,31 @@ const TABLE: readonly Option[] = [
     flag: "--remove",
     help: "remove the file, and restore what the host's other files set",
     of: ["persist"],
+    set: (options) => {
+      options.remove = true;
+    },
+  },
+  {
+    flag: "--ports",
+    value: "PORT,…",
+    help: "ports that stay open, 1-1023 (default: the first port the server needs, 80 and 443)",
+    of: ["guard"],
+    set: (options, value) => {
+      options.ports = ACCEPTED.ports(value.split(",").map(decimal));
+    },
+  },
+  {
+    flag: "--apply",
+    help: "load the rules on the host, with one password prompt",
+    of: ["guard"],
+    set: (options) => {
+      options.apply = true;
+    },
+  },
+  {
+    flag: "--remove",
+    help: "take the rules away from the host, with one password prompt",
+    of: ["guard"],
     set: (options) => {
       options.remove = true;
     },
@@ -224,7 +249,7 @@ function unknown(word: string, rest: readonly string[], end: number, purpose: Pu
   if (COMMAND_NAMES.some((name) => name === word)) {
     return new PortshimError("bad-usage", `${word} comes first, then its options: portshim ${word} [options]`);
   }
-  const own = rest.length === 1 ? ` (portshim's own commands are ${COMMAND_NAMES.join(" and ")})` : "";
+  const own = rest.length === 1 ? ` (portshim's own commands are ${enumerated(COMMAND_NAMES)})` : "";
   return new PortshimError("bad-usage", `put -- before the command: portshim -- ${printable(commandLine(rest))}${own}`);
 }
 

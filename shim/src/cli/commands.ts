@@ -21,4 +21,9 @@ export const COMMANDS: readonly Entry[] = [
     what: "have the host keep the threshold over reboots, or no longer (--remove)",
     load: () => require("./persist.js").persist,
   },
+  {
+    name: "guard",
+    what: "close the other low ports to other machines (--apply), or open them again (--remove)",
+    load: () => (require("./guard.js") as typeof import("./guard.js")).guard,
+  },
 ];

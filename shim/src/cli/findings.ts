@@ -47,7 +47,7 @@ export interface Findings {
   readonly keep: string | null;
   /** With --bind. */
   readonly ports: readonly Port[] | null;
-  readonly firewall: Firewall | null;
+  readonly firewall: Pick<Firewall, "name" | "remedy"> | null;
 }
 
 interface Declaration {
@@ -82,6 +82,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
   const lasts = lifetime(facts, plan);
   const permanent = lasts === "kept" ? madePermanentBy(facts) : undefined;
   const [port = wanted.value] = wantedPorts(wanted.value);
+  const firewall = await findFirewall(facts, [port]);
   return {
     schema: SCHEMA,
     portshim: VERSION,
@@ -101,7 +102,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     keptBy: permanent ? sourceOf(permanent) : null,
     keep: lasts === "restart" || lasts === "container" ? keep(facts) : null,
     ports: bind ? await tryPorts(wantedPorts(wanted.value)) : null,
-    firewall: (await findFirewall(facts, port)) ?? null,
+    firewall: firewall ? { name: firewall.name, remedy: firewall.remedy } : null,
   };
 }
 

@@ -4,58 +4,64 @@ import type { Facts } from "../facts/facts.js";
 import { run } from "../host/child.js";
 import { commandLine, contentOf, printable } from "../text.js";
 
-/** A firewall on the host that can keep others from a port, whatever the threshold. */
+/** A firewall on the host that can keep others from ports, whatever the threshold. */
 export interface Firewall {
   readonly name: string;
-  /** The command that opens the port, for a person to paste on the host. */
+  /** What it closes, whoever listens there: completes "which". */
+  readonly closes: string;
+  /** The command that opens the ports, for a person to paste on the host. */
   readonly remedy: string;
 }
 
-interface Kind {
-  readonly name: string;
+interface Kind extends Omit<Firewall, "remedy"> {
   /**
-   * The command that opens `port`, if this firewall is active on the host, whose files are below `root`, and the port
-   * is closed as far as we can see.
+   * The command that opens `ports`, if this firewall is active on the host, whose files are below `root`, and the ports
+   * are closed as far as we can see.
    */
-  remedy(root: string, port: number): string | undefined | Promise<string | undefined>;
+  remedy(root: string, ports: readonly number[]): string | undefined | Promise<string | undefined>;
 }
 
 const KINDS: readonly Kind[] = [
   {
     name: "firewalld",
     // Only root can read its zones, and asking it could open a password prompt. Its cgroup exists while it runs.
-    remedy: (root, port) =>
+    closes: "closes what its zone does not open, in the usual zones nearly all ports below 1024, also after a reboot",
+    remedy: (root, ports) =>
       existsSync(join(root, "sys/fs/cgroup/system.slice/firewalld.service"))
-        ? `sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload`
+        ? `sudo firewall-cmd --permanent ${ports.map((port) => `--add-port=${port}/tcp`).join(" ")} && sudo firewall-cmd --reload`
         : undefined,
   },
   {
     name: "ufw",
-    remedy: (root, port) =>
+    closes: "closes what none of its rules allows, unless its default was changed, also after a reboot",
+    remedy: (root, ports) =>
       /^ENABLED=["']?yes\b/im.test(contentOf(join(root, "etc/ufw/ufw.conf")))
-        ? `sudo ufw allow ${port}/tcp`
+        ? `sudo ufw allow ${ports.join(",")}/tcp`
         : undefined,
   },
   {
     name: "nftables",
-    remedy: async (root, port) => {
-      const chain = root === "/" ? droppingChain(await ruleset(), port) : undefined;
+    closes: "has a chain that closes what none of its rules accepts",
+    remedy: async (root, ports) => {
+      const all = root === "/" ? await ruleset() : [];
+      const chain = ports.map((port) => droppingChain(all, port)).find((one) => one !== undefined);
       if (!chain) return undefined;
       const { family, table, name } = chain;
-      return `sudo ${commandLine(["nft", "insert", "rule", family, table, name, "tcp", "dport", String(port), "accept"])}`;
+      const set = ports.length === 1 ? `${ports[0]}` : `{ ${ports.join(", ")} }`;
+      return `sudo ${commandLine(["nft", "insert", "rule", family, table, name, "tcp", "dport", set, "accept"])}`;
     },
   },
 ];
 
 /**
- * The host's firewall, if it could keep others from `port` in our network namespace; undefined if we see none, or the
+ * The host's firewall, if it could keep others from `ports` in our network namespace; undefined if we see none, or the
  * network is not the host's.
  */
-export async function findFirewall({ network, place }: Facts, port: number): Promise<Firewall | undefined> {
+export async function findFirewall({ network, place }: Facts, ports: readonly number[]): Promise<Firewall | undefined> {
   if (network !== "hosts" || place.hostRoot === undefined) return undefined;
   for (const kind of KINDS) {
-    const remedy = await kind.remedy(place.hostRoot, port);
-    if (remedy !== undefined) return { name: kind.name, remedy: printable(remedy) };
+    const remedy = await kind.remedy(place.hostRoot, ports);
+    if (remedy !== undefined) return { name: kind.name, closes: kind.closes, remedy: printable(remedy) };
   }
   return undefined;
 }

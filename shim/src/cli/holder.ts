@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync } from "node:fs";
 import { contentOf, printable } from "../text.js";
+import { waiting } from "./socket.js";
 
 /** A process that listens on a port. */
 export interface Holder {
@@ -7,9 +8,6 @@ export interface Holder {
   /** Its name, at most 15 bytes (proc_pid_comm(5)). */
   readonly name: string;
 }
-
-/** State LISTEN in /proc/net/tcp (include/net/tcp_states.h). */
-const LISTEN = "0A";
 
 /**
  * Who listens on TCP `port` in our network namespace, as far as we can see: other users' processes hide their
@@ -24,13 +22,11 @@ export function holders(port: number): Holder[] | undefined {
     .map((pid) => ({ pid: Number(pid), name: printable(contentOf(`/proc/${pid}/comm`)) }));
 }
 
-/** Listening sockets, in the form of their descriptors' links: `socket:[12345]`. Columns: proc_net(5). */
+/** Sockets as the links of their descriptors show them, `socket:[12345]`. */
 function listening(table: string, port: number): string[] {
-  return contentOf(table)
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, local = "", , state]) => state === LISTEN && Number.parseInt(local.split(":")[1] ?? "", 16) === port)
-    .map((columns) => `socket:[${columns[9]}]`);
+  return waiting(contentOf(table), "tcp")
+    .filter((socket) => socket.port === port)
+    .map(({ inode }) => `socket:[${inode}]`);
 }
 
 function list(folder: string): string[] {

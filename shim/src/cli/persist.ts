@@ -1,14 +1,11 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Options } from "../attempt/options.js";
-import { type Facts, gather, isLocal } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { networkNamespaceOf } from "../here/place.js";
 import { isSatisfied, liveThreshold, SETTING } from "../here/threshold.js";
-import { HOST_ENVIRONMENT } from "../host/bridge.js";
-import { answerOf, type Elevation, lacks, no, pkexec, reach, run0, runOnHost, sudo, yes } from "../plan/elevation.js";
+import { answerOf, type Elevation, lacks } from "../plan/elevation.js";
 import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
-import { named } from "../plan/plan.js";
 import { checked, sysctl } from "../plan/route.js";
 import { byHand, keepByHand, removeByHand } from "../report/remedy.js";
 import * as report from "../report/report.js";
@@ -16,6 +13,7 @@ import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
 import { printable } from "../text.js";
 import type { Command, Invocation } from "./command.js";
+import { type Errand, factsOf, haveRootDo, hindrance, type Work } from "./root.js";
 import { STATUS } from "./status.js";
 
 /** The drop-in's path on the host. */
@@ -30,16 +28,9 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   run,
 };
 
-/** What runs on the host as root: constants, and one checked integer. */
-interface Work {
+/** What is done on the host as root. */
+interface Change extends Work {
   readonly kind: "write" | "apply" | "remove";
-  /**
-   * One plain command: polkit's prompt shows 80 characters, and people have to see all of what they confirm.
-   * Throws PortshimError if the host lacks the program; call it only if there is something to do.
-   */
-  readonly argv: () => readonly string[];
-  /** The command's stdin. */
-  readonly input?: string;
   /** The threshold to set. */
   readonly value: number;
   /** The drop-in's text afterwards; undefined: no drop-in. */
@@ -63,39 +54,15 @@ interface State {
   readonly threshold: number | undefined;
 }
 
-/** If we are root on the host already. */
-const asWeAre: Elevation = {
-  name: "write",
-  verdict: ({ bridge }) =>
-    isLocal(bridge) && process.getuid?.() === 0
-      ? yes("portshim runs as root here")
-      : no("portshim does not run as root on the host"),
-  // After a plain su, PATH is still the caller's.
-  command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
-  run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
-};
-
-const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
-
 async function run(invocation: Invocation): Promise<number> {
-  const { options, env, holdsCapability, log, signal, print } = invocation;
+  const { options, log } = invocation;
   if (options.remove && options.startBy === "--start") {
     throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
   }
-  const facts = await gather({
-    start: options.start,
-    asker: options.startBy,
-    drop: undefined,
-    env,
-    holdsCapability,
-    signal,
-    ownTerminal: true,
-    thorough: true,
-  });
-  signal.throwIfAborted();
+  const facts = await factsOf(invocation);
   log("detail", report.summary(facts));
   const { hostRoot: root = "/" } = facts.place;
-  const reason = hindrance(facts);
+  const reason = cannotKeep(facts);
   if (reason !== undefined) throw noPersist(reason);
 
   const winner = options.remove ? undefined : stronger(facts, root);
@@ -107,30 +74,18 @@ async function run(invocation: Invocation): Promise<number> {
     return STATUS.ok;
   }
   if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
-  const remedy = options.remove ? removeByHand(work.value) : keepByHand(work.value);
-  const ways = choose(facts, work, options, remedy);
-  if (options.dryRun) {
-    print(`${would(work, facts)}\n${report.wouldRun(ways[0].command(facts, work.argv()))}\n`);
-    return STATUS.ok;
-  }
-  let last: PortshimError | undefined;
-  for (const way of ways) {
-    const command = report.aboutToRun(way.command(facts, work.argv()), facts, way.asksSomebody);
-    log("notice", `${aboutTo(work, facts)}\n${command}`);
-    try {
-      await carryOut(way, work, facts, options.timeout * 1000, invocation);
-      log("info", done(work, winner === undefined));
-      return STATUS.ok;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof PortshimError)) throw error;
-      last = error;
-      last.remedy ||= remedy;
-      // It ran as root and failed: another way to root would not help.
-      if (last.code === "persist-failed") break;
-    }
-  }
-  throw last;
+  const errand: Errand = {
+    argv: work.argv,
+    about: aboutTo(work, facts),
+    would: would(work, facts),
+    remedy: options.remove ? removeByHand(work.value) : keepByHand(work.value),
+    absent: work.kind === "apply" ? lacks(facts, "sysctl") : undefined,
+    noWay: noPersist,
+    failed: "persist-failed",
+    by: (way) => carryOut(way, work, facts, invocation),
+  };
+  if (await haveRootDo(errand, facts, invocation)) log("info", done(work, winner === undefined));
+  return STATUS.ok;
 }
 
 function noPersist(reason: string): PortshimError {
@@ -148,24 +103,13 @@ function noFolder(): PortshimError {
  * Why the host's files cannot be changed from here, or do not apply here: the middle of a sentence; undefined: they
  * can, and do.
  */
-export function hindrance(facts: Facts): string | undefined {
-  const { place, network, threshold, afterRestart } = facts;
-  if (place.hostRoot === undefined)
-    return `this is ${place.what}; persist works on the host itself, in a toolbox and in a distrobox`;
-  if (network === "own" || isApart(place))
-    return `this is ${place.what} with its own network: the host's value does not apply here`;
-  if (network === "unknown") {
-    const { usable, reason } = reach(facts);
-    return usable ? "cannot tell whether the network here is the host's" : reason;
-  }
+export function cannotKeep(facts: Facts): string | undefined {
+  const reason = hindrance(facts, "persist");
+  if (reason !== undefined) return reason;
+  const { place, threshold, afterRestart } = facts;
   if (threshold === undefined) return `this kernel has no ${SETTING}`;
-  return afterRestart && isReadable(place.hostRoot) ? undefined : `cannot read the host's /${FOLDER} from here`;
-}
-
-/** On the host, but in another network namespace than its init; false if we are not permitted to see that one. */
-function isApart({ isHost }: Facts["place"]): boolean {
-  const inits = networkNamespaceOf(1);
-  return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
+  const isSeen = afterRestart !== undefined && place.hostRoot !== undefined && isReadable(place.hostRoot);
+  return isSeen ? undefined : `cannot read the host's /${FOLDER} from here`;
 }
 
 /** The drop-in's folder, below the host's root. */
@@ -211,7 +155,7 @@ function isForeign(root: string): boolean {
  * Writes the file only if the host would otherwise boot with a higher value, and sets the value only if it is higher
  * now: a lower one is not raised.
  */
-export function keeping(facts: Facts, root: string): Work {
+export function keeping(facts: Facts, root: string): Change {
   const { value } = facts.wanted;
   if (madePermanentBy(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
   const text = dropIn(checked(value));
@@ -220,7 +164,7 @@ export function keeping(facts: Facts, root: string): Work {
 }
 
 /** Sets what the host's other files declare, else the kernel's default; undefined: there is no drop-in. */
-export function removal(root: string): Work | undefined {
+export function removal(root: string): Change | undefined {
   if (current(root) === undefined && !isForeign(root)) return undefined;
   const { value } = bootThreshold(resolve(root, new Map([[DROP_IN, undefined]]), "boot"));
   const argv = () => ["/bin/sh", "-c", REMOVE_AND_SET];
@@ -232,16 +176,16 @@ function stateOf(root: string): State {
 }
 
 /** Whether the file is as wanted. */
-function isFiled({ text }: State, work: Work): boolean {
+function isFiled({ text }: State, work: Change): boolean {
   return text === work.text;
 }
 
 /** Whether the threshold is as wanted; only --remove raises it. */
-function isSet({ threshold }: State, { kind, value }: Work): boolean {
+function isSet({ threshold }: State, { kind, value }: Change): boolean {
   return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
 }
 
-function isIn(root: string, work: Work): boolean {
+function isIn(root: string, work: Change): boolean {
   const state = stateOf(root);
   return isFiled(state, work) && isSet(state, work);
 }
@@ -265,26 +209,14 @@ function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
   return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
 }
 
-/** The ways that can be tried, at least one. Throws PortshimError `no-persist`. */
-function choose(facts: Facts, { kind }: Work, { via }: Options, remedy: string): [Elevation, ...Elevation[]] {
-  const absent = kind === "apply" ? lacks(facts, "sysctl") : undefined;
-  const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
-  const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
-  if (first) return [first, ...rest];
-  const offered = WAYS.map(({ name }) => name).join(", ");
-  const error = noPersist(verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
-  error.remedy = remedy;
-  throw error;
-}
-
 /** Throws PortshimError, with the next step if the work is half done; logs that if it was stopped in the middle. */
 async function carryOut(
   way: Elevation,
-  work: Work,
+  work: Change,
   facts: Facts,
-  timeout: number,
-  { log, signal }: Pick<Invocation, "log" | "signal">,
+  { options, log, signal }: Invocation,
 ): Promise<void> {
+  const timeout = options.timeout * 1000;
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
   const { input } = work;
@@ -321,12 +253,12 @@ function settle(root: string): void {
 }
 
 /** What is done of the work, and what is not. */
-function halfDone(root: string, work: Work, before: State, after: State): string {
+function halfDone(root: string, work: Change, before: State, after: State): string {
   const { value } = bootThreshold(resolve(root, new Map(), "boot"));
   return `Now ${fileNow(work, before, after)}; ${SETTING} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
 }
 
-function fileNow(work: Work, before: State, { text }: State): string {
+function fileNow(work: Change, before: State, { text }: State): string {
   if (text === undefined) return `there is no ${DROP_IN_PATH}`;
   if (text === work.text) return `${DROP_IN_PATH} is there`;
   if (text === before.text) return `${DROP_IN_PATH} is what it was`;
@@ -335,14 +267,14 @@ function fileNow(work: Work, before: State, { text }: State): string {
 }
 
 /** The one thing to do after that. */
-function nextStep(work: Work, before: State, after: State): string {
+function nextStep(work: Change, before: State, after: State): string {
   if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
   if (work.kind === "remove") return removeByHand(work.value);
   if (after.text === before.text) return keepByHand(work.value);
   return "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove";
 }
 
-function aboutTo(work: Work, facts: Facts): string {
+function aboutTo(work: Change, facts: Facts): string {
   const { kind, value } = work;
   if (kind === "remove") return `Removing ${DROP_IN_PATH} on the host, and setting ${SETTING} to ${value}`;
   if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
@@ -350,7 +282,7 @@ function aboutTo(work: Work, facts: Facts): string {
 }
 
 /** aboutTo() for --dry-run. */
-function would(work: Work, facts: Facts): string {
+function would(work: Change, facts: Facts): string {
   const { kind, value } = work;
   if (kind === "remove") return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${value}`;
   if (kind === "apply") return neverApplied(facts);
@@ -362,11 +294,11 @@ function neverApplied(facts: Facts): string {
   return `${kept ? sourceOf(kept) : "a file"} sets it on the host, but it was never applied`;
 }
 
-function indented({ text = "" }: Work): string {
+function indented({ text = "" }: Change): string {
   return text.trimEnd().replace(/^/gm, "    ");
 }
 
-function done({ kind, value }: Work, isKept: boolean): string {
+function done({ kind, value }: Change, isKept: boolean): string {
   if (kind === "remove") return `Done. ${DROP_IN_PATH} is gone, and any user can bind ports ${value} and up.`;
   const until = isKept ? "also after a reboot" : "until the host reboots";
   const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";

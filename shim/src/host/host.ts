@@ -5,7 +5,7 @@ import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Result, start } from "./child.js";
 
 /** The host's programs that a route can need. */
-const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl"] as const;
+const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl", "nft"] as const;
 
 /** A program of the host's. */
 export type Program = (typeof PROGRAMS)[number];

@@ -144,7 +144,7 @@ export function pathOf(program: Program, { host }: Facts): string {
 }
 
 /** How a command is run on the host. */
-interface HostRunOptions extends Pick<RunOptions, "input" | "signal" | "timeout"> {
+interface HostRunOptions extends Pick<RunOptions, "input" | "most" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
   readonly isRefused?: (result: Result) => boolean;
 }

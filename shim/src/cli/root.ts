@@ -1,0 +1,127 @@
+import { type Facts, gather, isLocal } from "../facts/facts.js";
+import { type FailureCode, PortshimError } from "../failure.js";
+import { networkNamespaceOf } from "../here/place.js";
+import { HOST_ENVIRONMENT } from "../host/bridge.js";
+import { type Elevation, no, pkexec, reach, run0, runOnHost, sudo, type Verdict, yes } from "../plan/elevation.js";
+import { named } from "../plan/plan.js";
+import * as report from "../report/report.js";
+import type { Invocation } from "./command.js";
+
+// What portshim's own commands have the host's root do.
+
+/** What root is asked to run. Between us and root there are only constants and checked integers. */
+export interface Work {
+  /**
+   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
+   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   */
+  readonly argv: () => readonly string[];
+  /** What the command reads from its stdin. */
+  readonly input?: string;
+}
+
+/** A work, what is said of it, and how it is done. */
+export interface Errand extends Pick<Work, "argv"> {
+  /** What is about to be done; lines. */
+  readonly about: string;
+  /** The same for --dry-run. */
+  readonly would: string;
+  /** What a person can do if it fails; lines. */
+  readonly remedy: string;
+  /** What the host lacks for it, however root is become. */
+  readonly absent?: Verdict | undefined;
+  /** The failure if there is no way to become root; `reason` is the middle of a sentence. */
+  noWay(reason: string): PortshimError;
+  /** The failure after which no other way is tried: root has done what it could, and to ask once more would change nothing. */
+  readonly failed: FailureCode;
+  /** Does it by one way. Throws PortshimError. */
+  by(way: Elevation): Promise<void>;
+}
+
+/** Whether we are root on the host as we are. */
+export function isHostsRoot({ bridge }: Facts): boolean {
+  return isLocal(bridge) && process.getuid?.() === 0;
+}
+
+const asWeAre: Elevation = {
+  name: "write",
+  verdict: (facts) =>
+    isHostsRoot(facts) ? yes("portshim runs as root here") : no("portshim does not run as root on the host"),
+  // After a plain su, PATH is that of whoever called it.
+  command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
+  run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
+};
+
+const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
+
+/** The facts of a command that changes the host. Throws what gather() throws, and the reason of the invocation's signal. */
+export async function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
+  const { start, startBy: asker } = options;
+  const request = { start, asker, drop: undefined, env, holdsCapability, signal, ownTerminal: true, thorough: true };
+  const facts = await gather(request);
+  signal.throwIfAborted();
+  return facts;
+}
+
+/** Why a change of the host would not be one for us, or cannot be made by `command`: the middle of a sentence; undefined: it can. */
+export function hindrance(facts: Facts, command: string): string | undefined {
+  const { place, network } = facts;
+  if (place.hostRoot === undefined)
+    return `this is ${place.what}; ${command} works on the host itself, in a toolbox and in a distrobox`;
+  if (network === "own" || isApart(place))
+    return `this is ${place.what} with its own network, which is not the host's`;
+  if (network === "hosts") return undefined;
+  const { usable, reason } = reach(facts);
+  return usable ? "cannot tell whether the network here is the host's" : reason;
+}
+
+/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
+function isApart({ isHost }: Facts["place"]): boolean {
+  const inits = networkNamespaceOf(1);
+  return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");
+}
+
+/**
+ * Has root do it by the first way that can; with --dry-run prints what would be done. Resolves to whether it was done.
+ *
+ * Throws PortshimError, the last way's or `noWay`, and the reason of the invocation's signal.
+ */
+export async function haveRootDo(errand: Errand, facts: Facts, invocation: Invocation): Promise<boolean> {
+  const { options, log, signal, print } = invocation;
+  const command = (way: Elevation) => way.command(facts, errand.argv());
+  const [first, ...rest] = waysToRoot(errand, facts, options.via);
+  if (options.dryRun) {
+    print(`${errand.would}\n${report.wouldRun(command(first))}\n`);
+    return false;
+  }
+  let last: PortshimError | undefined;
+  for (const way of [first, ...rest]) {
+    log("notice", `${errand.about}\n${report.aboutToRun(command(way), facts, way.asksSomebody === true)}`);
+    try {
+      await errand.by(way);
+      return true;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof PortshimError)) throw error;
+      last = error;
+      last.remedy ||= errand.remedy;
+      if (last.code === errand.failed) break;
+    }
+  }
+  throw last;
+}
+
+/** At least one. Throws PortshimError. */
+function waysToRoot(
+  { absent, noWay, remedy }: Errand,
+  facts: Facts,
+  via: readonly string[] | undefined,
+): [Elevation, ...Elevation[]] {
+  const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
+  const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
+  if (first) return [first, ...rest];
+  const offered = WAYS.map(({ name }) => name).join(", ");
+  const error = noWay(verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
+  error.remedy = remedy;
+  throw error;
+}
