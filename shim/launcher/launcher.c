@@ -78,8 +78,7 @@ static _Noreturn void become(char **command)
 {
 	execvp(command[0], command);
 	int status = errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : NOT_EXECUTABLE;
-	for (char *at = command[0]; *at != '\0'; at++)
-		if (*at < ' ' || *at > '~') *at = '?'; /* it must not control a terminal */
+	for (char *at = command[0]; *at != '\0'; at++) if (*at < ' ' || *at > '~') *at = '?'; /* for the terminal's sake */
 	fail(status, command[0], BECAUSE);
 }
 

@@ -276,14 +276,14 @@ test("colours on a terminal only, and not with NO_COLOR", async () => {
   assert.is(await onTerminal({ TERM: "dumb" }), plain);
 });
 
-test("the host's firewall: mentioned where it would keep others out", async () => {
+test("the host's firewall: mentioned if it could keep others out", async () => {
   const mention = "If it keeps others out, run this on the host:\n    ";
   await lab.writeFile("host", "/etc/ufw/ufw.conf", "# written by ufw\nENABLED=yes\nLOGLEVEL=low\n");
   const ufw = await check();
   await lab.writeFile("host", "/etc/ufw/ufw.conf", "ENABLED=no\n");
   const off = await check();
   await lab.removeFile("host", "/etc/ufw");
-  assert.ok(ufw.stdout.endsWith(`\nThe host runs ufw, ${mention}sudo ufw allow 80/tcp\n`), ufw.stdout);
+  assert.ok(ufw.stdout.endsWith(`\nThe host runs ufw. ${mention}sudo ufw allow 80/tcp\n`), ufw.stdout);
   assert.not.match(off.stdout, /firewall|ufw/);
 
   const onHost = () => lab.asHost([`${lab.repository}/shim/portshim`, "check", "--json"], { env: hostsEnv });
