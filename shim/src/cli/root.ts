@@ -68,8 +68,7 @@ export function hindrance(facts: Facts, command: string): string | undefined {
   const { place, network } = facts;
   if (place.hostRoot === undefined)
     return `this is ${place.what}; ${command} works on the host itself, in a toolbox and in a distrobox`;
-  if (network === "own" || isApart(place))
-    return `this is ${place.what} with its own network, which is not the host's`;
+  if (network === "own" || isApart(place)) return `this is ${place.what} with its own network, which is not the host's`;
   if (network === "hosts") return undefined;
   const { usable, reason } = reach(facts);
   return usable ? "cannot tell whether the network here is the host's" : reason;
