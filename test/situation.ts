@@ -30,7 +30,6 @@ export function inToolbox(different: Partial<Facts> = {}): Facts {
     declaredOnHost: NOTHING,
     afterRestart: NOTHING,
     writable: false,
-    drop: undefined,
     mayBind: false,
     bridge: findBridge(TOOLBOX, {}, () => true),
     host: has({

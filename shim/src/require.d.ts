@@ -18,6 +18,7 @@ declare namespace NodeJS {
     (id: "./commands.js"): typeof import("./cli/commands.js");
     (id: "./executable.js"): typeof import("./cli/executable.js");
     (id: "./glob.js"): typeof import("./sysctl/glob.js");
+    (id: "./guard.js"): typeof import("./cli/guard.js");
     (id: "./help.js"): typeof import("./cli/help.js");
     (id: "./persist.js"): typeof import("./cli/persist.js");
     (id: "./remedy.js"): typeof import("./report/remedy.js");

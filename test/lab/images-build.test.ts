@@ -106,9 +106,11 @@ test("on a terminal there is a line for each step, and what a step prints passes
   const command = `stty columns 60; ${lab.nodes}/node26/bin/node ${lab.repository}/images/portshim-images build layer`;
   const { stdout } = await lab.asUser(["script", "-qec", command, "/dev/null"]);
   const lines = stdout.split("\r\n");
-  assert.equal(lines.slice(0, 2), ["\r\x1b[KSTEP 1/3: FROM scratch", "\r\x1b[KSTEP 2/3: COPY rootfs/ /"]);
+  const steps = lines.slice(0, 3).map((line) => line.split("\r\x1b[K").at(-1) ?? "");
+  assert.equal(steps.slice(0, 2), ["STEP 1/3: FROM scratch", "STEP 2/3: COPY rootfs/ /"]);
+  assert.match(steps[2] ?? "", "STEP 3/3: LABEL org.opencontainers.image.title=");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the terminal line is redrawn with them.
-  assert.match(lines[2] as string, /^(\r\x1b\[K {2}.{1,56})+\r\x1b\[Klocalhost\/portshim:latest: portshim alone/);
+  assert.match(lines[3] as string, /^(\r\x1b\[K {2}.{1,56})+\r\x1b\[Klocalhost\/portshim:latest: portshim alone/);
 });
 
 test("a file name that is not ASCII reaches the image", async () => {

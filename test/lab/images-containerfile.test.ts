@@ -138,7 +138,7 @@ for (const [architecture, elf, options] of [
     const sources = readdirSync(join(ROOT, "shim", "src"), { recursive: true, encoding: "utf8" });
     const helper = [
       "LICENSE",
-      ...sources.filter((name) => /^(?!library\/).*\.ts$/.test(name)).map((name) => name.replace(/ts$/, "js")),
+      ...sources.filter((name) => /^(?!library\/).*(?<!\.d)\.ts$/.test(name)).map((name) => name.replace(/ts$/, "js")),
     ];
     const rooms = [...new Set(helper.map((name) => dirname(name)))].filter((room) => room !== ".");
     const folders = [

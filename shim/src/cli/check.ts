@@ -17,8 +17,9 @@ export const check: Command = {
 async function run({ options, env, holdsCapability, log, signal, print }: Invocation): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env);
-  const drop = dropFor(options);
-  const { facts, plan } = await preview({ options, drop, env, holdsCapability, log, signal, thorough: true });
+  // So does it refuse a user that there is not, or that we cannot become.
+  dropFor(options);
+  const { facts, plan } = await preview({ options, env, holdsCapability, log, signal, thorough: true });
   const findings = await find(facts, plan, options.bind);
   if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
   else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));

@@ -24,6 +24,6 @@ export const COMMANDS: readonly Entry[] = [
   {
     name: "guard",
     what: "close the other low ports to other machines (--apply), or open them again (--remove)",
-    load: () => (require("./guard.js") as typeof import("./guard.js")).guard,
+    load: () => require("./guard.js").guard,
   },
 ];

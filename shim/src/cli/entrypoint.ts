@@ -97,7 +97,7 @@ async function runStart({ options, command }: Arguments, context: Context): Prom
   if (options.help) return print(help().help(commands(), require("../plan/route.js").ROUTES));
   if (options.version) return print(`portshim ${require("./version.js").VERSION}\n`);
   const drop = dropFor(options);
-  const task: Task = { ...context, options, drop, log: logger(options), ownTerminal: true };
+  const task: Task = { ...context, options, log: logger(options), ownTerminal: true };
   const previewing = preview({ ...task, thorough: options.dryRun });
   // Loaded while the host is asked.
   const { requireExecutable } = require("./executable.js");

@@ -43,7 +43,7 @@ const KINDS: readonly Kind[] = [
     name: "nftables",
     closes: "has a chain that closes what none of its rules accepts",
     remedy: async (root, ports) => {
-      const all = root === "/" ? await ruleset() : [];
+      const all = root === "/" ? await listedRules() : [];
       const chain = ports.map((port) => droppingChain(all, port)).find((one) => one !== undefined);
       if (!chain) return undefined;
       const { family, table, name } = chain;
@@ -73,7 +73,7 @@ const PATIENCE = 5000;
 const LONGEST = 64 * 1024 * 1024;
 
 /** What nft(8) prints as JSON (libnftables-json(5)); empty if we are not permitted to list it. */
-async function ruleset(): Promise<readonly unknown[]> {
+async function listedRules(): Promise<readonly unknown[]> {
   const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], {
     timeout: PATIENCE,
     most: LONGEST,

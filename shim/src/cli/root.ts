@@ -57,7 +57,7 @@ const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 /** The facts of a command that changes the host. Throws what gather() throws, and the reason of the invocation's signal. */
 export async function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
   const { start, startBy: asker } = options;
-  const request = { start, asker, drop: undefined, env, holdsCapability, signal, ownTerminal: true, thorough: true };
+  const request = { start, asker, env, holdsCapability, signal, ownTerminal: true, thorough: true };
   const facts = await gather(request);
   signal.throwIfAborted();
   return facts;

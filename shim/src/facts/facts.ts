@@ -4,16 +4,15 @@ import { HOST_ROOT, type Network, networkNamespaceOf, type Place, place } from "
 import { liveThreshold, SETTING_FILE } from "../here/threshold.js";
 import { type Bridge, findBridge } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
-import type { Drop } from "../launcher/drop.js";
 import type { Resolution } from "../sysctl/resolve.js";
 
 /** The threshold to reach, and who asked for it. */
 export interface Wanted {
   /** 0–65535. */
   readonly value: number;
-  /** For a sentence: "/etc/sysctl.d/80-web.conf:1", "--start", "this server"; undefined: nobody asked, it is 80. */
+  /** For a sentence: "/etc/sysctl.d/80-web.conf:1", "--start", "This server"; undefined: nobody asked, it is 80. */
   readonly by: string | undefined;
-  /** It was asked for in a sysctl.d file that was never applied here. */
+  /** A sysctl.d file asks for it. */
   readonly fromFile: boolean;
 }
 
@@ -31,8 +30,6 @@ export interface Facts {
   readonly afterRestart: Resolution | undefined;
   /** We can write the threshold ourselves. */
   readonly writable: boolean;
-  /** The server is to be another user than we are, and this is how; undefined: it is not. */
-  readonly drop: Drop | undefined;
   /** The server can bind the lowest wanted port as it is; undefined: not asked, the threshold is low enough. */
   readonly mayBind: boolean | undefined;
   readonly bridge: Bridge | undefined;
@@ -52,8 +49,6 @@ export interface Query {
   readonly start: number | undefined;
   /** Who asks for `start`, for a sentence; undefined: the command line. */
   readonly asker?: string | undefined;
-  /** How the server becomes another user; undefined: it does not. */
-  readonly drop: Drop | undefined;
   /** The server will hold CAP_NET_BIND_SERVICE, whatever this process holds. */
   readonly holdsCapability: boolean;
   readonly env: NodeJS.ProcessEnv;
@@ -72,7 +67,7 @@ export interface Query {
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
 export async function gather(request: Query): Promise<Facts> {
-  const { start, asker, drop, env, holdsCapability, signal, ownTerminal = false, thorough = false } = request;
+  const { start, asker, env, holdsCapability, signal, ownTerminal = false, thorough = false } = request;
   const where = place(env);
   // What does not decide whether the host is asked is read later: the host needs time for its answer.
   const here = once(() => require("../sysctl/resolve.js").resolve());
@@ -83,8 +78,8 @@ export async function gather(request: Query): Promise<Facts> {
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
   const writable = mayWrite();
-  const isSettled = high && threshold !== undefined && !holdsCapability;
-  const bindable = isSettled ? false : high || thorough ? await canServerBind(goal, holdsCapability) : undefined;
+  const cannotBind = high && threshold !== undefined && !holdsCapability;
+  const bindable = cannotBind ? false : high || thorough ? await canServerBind(goal, holdsCapability) : undefined;
   const bridge = findBridge(where, env);
   const networkNamespace = networkNamespaceOf("self");
   const stuck = high && threshold !== undefined && !writable && !bindable;
@@ -107,7 +102,6 @@ export async function gather(request: Query): Promise<Facts> {
       return network === "hosts" ? boot() : undefined;
     },
     writable,
-    drop,
     mayBind: bindable,
     bridge,
     host,

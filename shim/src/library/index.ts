@@ -20,7 +20,6 @@ export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   signal?.throwIfAborted();
   const task: Task = {
     options: { ...asked, startBy: "This server" },
-    drop: undefined,
     env: process.env,
     log,
     signal,
