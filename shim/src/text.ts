@@ -1,5 +1,3 @@
-import { readFileSync, statSync } from "node:fs";
-
 /** How much of another program's answer is shown to the person, in characters. */
 const LONGEST_ANSWER = 400;
 
@@ -31,14 +29,4 @@ export function commandLine(argv: readonly string[]): string {
 function quoted(word: string): string {
   if (/^[\w./:=,@%+-]+$/.test(word)) return word;
   return `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-/** The text of a small file, such as those below /proc; empty if it cannot be read, or is not a regular file. */
-export function contentOf(file: string): string {
-  try {
-    // A FIFO would block; a device might never end.
-    return statSync(file).isFile() ? readFileSync(file, "utf8") : "";
-  } catch {
-    return "";
-  }
 }

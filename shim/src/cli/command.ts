@@ -9,7 +9,7 @@ export interface Invocation extends Pick<Query, "env" | "holdsCapability"> {
   readonly signal: AbortSignal;
   readonly log: Log;
   /** Writes to stdout. */
-  print(text: string): unknown;
+  print(text: string): void;
 }
 
 /** `portshim NAME`, in the file of that name. */

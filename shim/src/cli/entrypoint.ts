@@ -1,7 +1,5 @@
-import { fstatSync, writeSync } from "node:fs";
+import { fstatSync } from "node:fs";
 import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
-import type { Options } from "../attempt/options.js";
-import type { Log } from "../contract.js";
 import type { Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
@@ -9,6 +7,7 @@ import { LAUNCHER, type Reply, send } from "../launcher/reply.js";
 import { printable } from "../text.js";
 import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./arguments.js";
 import type { Command } from "./command.js";
+import { logger, print, say } from "./output.js";
 import { STATUS, statusOf } from "./status.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
@@ -75,7 +74,7 @@ async function runCommand(name: CommandName, words: readonly string[], context: 
   const command = commands()
     .find((entry) => entry.name === name)
     ?.load() as Command;
-  if (options.help) return print(help().commandHelp(name, command.about, command.statuses));
+  if (options.help) return printed(help().commandHelp(name, command.about, command.statuses));
   const status = await command.run({ ...context, options, log: logger(options), print });
   context.signal.throwIfAborted();
   return { status };
@@ -94,8 +93,8 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
 }
 
 async function runStart({ options, command }: Arguments, context: Context): Promise<Outcome> {
-  if (options.help) return print(help().help(commands(), require("../plan/route.js").ROUTES));
-  if (options.version) return print(`portshim ${require("./version.js").VERSION}\n`);
+  if (options.help) return printed(help().help(commands(), require("../plan/route.js").ROUTES));
+  if (options.version) return printed(`portshim ${require("./version.js").VERSION}\n`);
   const drop = dropFor(options);
   const task: Task = { ...context, options, log: logger(options), ownTerminal: true };
   const previewing = preview({ ...task, thorough: options.dryRun });
@@ -117,6 +116,11 @@ async function runStart({ options, command }: Arguments, context: Context): Prom
   return { reply: { start: true, user: drop.user, keepsPort } };
 }
 
+function printed(text: string): Outcome {
+  print(text);
+  return { status: STATUS.ok };
+}
+
 function commands() {
   return require("./commands.js").COMMANDS;
 }
@@ -128,46 +132,4 @@ function help() {
 /** Loaded when something has to be said. */
 function report() {
   return require("../report/report.js");
-}
-
-function logger({ quiet, verbose }: Options): Log {
-  return (level, message) => {
-    if (level === "notice" || (level === "info" && !quiet) || (level === "detail" && verbose)) say(message);
-  };
-}
-
-/** Throws PortshimError `output-failed`: what was asked for was not said. */
-function print(text: string): Outcome {
-  try {
-    write(1, text);
-  } catch (error) {
-    // Who closes a pipe has read enough (head).
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "EPIPE") throw new PortshimError("output-failed", printable(message));
-  }
-  return { status: STATUS.ok };
-}
-
-function say(message: string): void {
-  try {
-    write(2, `portshim: ${message}\n`);
-  } catch {
-    // A closed or full stderr must not keep the server from starting.
-  }
-}
-
-/** Milliseconds between attempts to write to a full pipe that does not block. */
-const PAUSE = 10;
-
-/** Writes all of it, or throws what the system says. */
-function write(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += writeSync(fd, bytes, at);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
-    }
-  }
 }

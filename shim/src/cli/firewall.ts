@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Facts } from "../facts/facts.js";
+import { contentOf } from "../here/file.js";
 import { run } from "../host/child.js";
-import { commandLine, contentOf, printable } from "../text.js";
+import { commandLine, printable } from "../text.js";
 
 /** A firewall on the host that can keep others from ports, whatever the threshold. */
 export interface Firewall {

@@ -1,12 +1,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Options } from "../attempt/options.js";
-import { type Facts, isLocal } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
-import { HOST_ENVIRONMENT } from "../host/bridge.js";
-import { answerOf, type Elevation, lacks, pathOf, runOnHost } from "../plan/elevation.js";
-import { checked } from "../plan/route.js";
+import { checked, HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
+import type { Elevation } from "../plan/elevation.js";
+import { answerOf, lacks, pathOf, runOnHost } from "../plan/reach.js";
 import * as report from "../report/report.js";
 import { commandLine, enumerated } from "../text.js";
 import type { Command, Invocation } from "./command.js";

@@ -1,5 +1,6 @@
 import { readdirSync, readlinkSync } from "node:fs";
-import { contentOf, printable } from "../text.js";
+import { contentOf } from "../here/file.js";
+import { printable } from "../text.js";
 import { waiting } from "./socket.js";
 
 /** A process that listens on a port. */

@@ -1,9 +1,10 @@
-import { type Facts, gather, isLocal } from "../facts/facts.js";
+import { type Facts, gather } from "../facts/facts.js";
 import { type FailureCode, PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/place.js";
-import { HOST_ENVIRONMENT } from "../host/bridge.js";
-import { type Elevation, no, pkexec, reach, run0, runOnHost, sudo, type Verdict, yes } from "../plan/elevation.js";
+import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
+import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
+import { no, reach, runOnHost, type Verdict, yes } from "../plan/reach.js";
 import * as report from "../report/report.js";
 import type { Invocation } from "./command.js";
 

@@ -2,7 +2,7 @@ import { closeSync, constants, existsSync, openSync } from "node:fs";
 
 import { HOST_ROOT, type Network, networkNamespaceOf, type Place, place } from "../here/place.js";
 import { liveThreshold, SETTING_FILE } from "../here/threshold.js";
-import { type Bridge, findBridge } from "../host/bridge.js";
+import { type Bridge, findBridge, isLocal } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
 import type { Resolution } from "../sysctl/resolve.js";
 
@@ -162,11 +162,6 @@ function whose(bridge: Bridge | undefined, ours: number | undefined, host: Host 
   if (isLocal(bridge)) return "hosts";
   if (ours === undefined || host === undefined || "problem" in host) return "unknown";
   return host.networkNamespace === ours ? "hosts" : "own";
-}
-
-/** What runs without a bridge runs here, and in our network namespace. */
-export function isLocal(bridge: Bridge | undefined): boolean {
-  return bridge !== undefined && bridge.path === undefined;
 }
 
 /**

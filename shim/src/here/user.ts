@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { PortshimError } from "../failure.js";
-import { contentOf, printable } from "../text.js";
+import { printable } from "../text.js";
+import { contentOf } from "./file.js";
 
 /** The user that the server runs as. */
 export interface User {

@@ -1,19 +1,10 @@
 import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
-import { type Result, type RunOptions, run } from "../host/child.js";
-import { bridgeFailed, type Program } from "../host/host.js";
-import { printable } from "../text.js";
-
-/** Whether something can be done, and why or why not: the middle of a sentence. */
-export interface Verdict {
-  readonly usable: boolean;
-  readonly reason: string;
-}
-
-export const yes = (reason: string): Verdict => ({ usable: true, reason });
-export const no = (reason: string): Verdict => ({ usable: false, reason });
+import { BRIDGE_NAMES } from "../host/bridge.js";
+import type { Result, RunOptions } from "../host/child.js";
+import { bridgeFailed } from "../host/host.js";
+import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
 
 /** A way to be root on the host. */
 export interface Elevation {
@@ -57,7 +48,7 @@ export const pkexec: Elevation = {
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
     const isRefused = (result: Result) => result.status === 127 && !bridgeFailed(result);
-    const result = await runOnHost(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
+    const result = await askRoot(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
     // pkexec(1), RETURN VALUE.
     if (result.status === 126) throw new PortshimError("dismissed");
     return answered(facts, job, result);
@@ -80,7 +71,7 @@ export const run0: Elevation = {
     const words = /Interactive authentication required|Access denied|timed out/;
     const isRefused = ({ status, stderr }: Result) =>
       stderr === SEEN ? status === 1 : status !== 0 && words.test(stderr);
-    return answered(facts, job, await runOnHost(facts, run0.command(facts, job.argv), { ...job, isRefused }));
+    return answered(facts, job, await askRoot(facts, run0.command(facts, job.argv), { ...job, isRefused }));
   },
 };
 
@@ -95,20 +86,9 @@ export const sudo: Elevation = {
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   run(facts, job) {
     const isRefused = ({ status, stderr }: Result) => status !== 0 && /^sudo:/m.test(stderr);
-    return runOnHost(facts, sudo.command(facts, job.argv), { ...job, isRefused });
+    return askRoot(facts, sudo.command(facts, job.argv), { ...job, isRefused });
   },
 };
-
-/** Whether the host answers. */
-export function reach({ bridge, host, place }: Facts): Verdict {
-  if (!bridge) {
-    const reason = `no ${BRIDGE_NAMES.join(" or ")} here to reach the host`;
-    // Elsewhere it would not help without the session bus.
-    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
-  }
-  if (!host) return no("the host was not asked: no need");
-  return "problem" in host ? no(host.problem) : yes("the host answers");
-}
 
 /** Whether the host's own value is ours. */
 function onHostsValue(facts: Facts): Verdict {
@@ -129,20 +109,6 @@ function throughPolkit(facts: Facts): Verdict {
   return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
-/** Which of these programs the host lacks; undefined: none. */
-export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
-  const there = host && "programs" in host ? host.programs : {};
-  const absent = programs.filter((program) => there[program] === undefined);
-  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
-}
-
-/** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
-export function pathOf(program: Program, { host }: Facts): string {
-  const path = host && "programs" in host ? host.programs[program] : undefined;
-  if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
-  return path;
-}
-
 /** How a command is run on the host. */
 interface HostRunOptions extends Pick<RunOptions, "input" | "most" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
@@ -150,11 +116,11 @@ interface HostRunOptions extends Pick<RunOptions, "input" | "most" | "signal" | 
 }
 
 /**
- * Runs a command on the host, as whoever the bridge belongs to; once more on our terminal, if polkit has no other way to ask.
+ * Runs a command on the host that becomes root; once more on our terminal, if polkit has no other way to ask.
  *
  * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
-export async function runOnHost(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
+async function askRoot(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
   const isRefused = (result: Result) => options.isRefused?.(result) === true;
   let result = await callHost(facts, argv, options);
   if (isRefused(result) && hasNoAgent(result.stderr)) {
@@ -162,18 +128,6 @@ export async function runOnHost(facts: Facts, argv: readonly string[], options: 
   }
   if (isRefused(result)) throw new PortshimError("refused", refusal(answerOf(result)));
   if (bridgeFailed(result)) throw new PortshimError("bridge-failed", answerOf(result));
-  return result;
-}
-
-/** The same, with however it ended. Throws PortshimError `timed-out`. */
-async function callHost({ bridge, host }: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
-  if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
-  const dieWithUs = bridge.path !== undefined;
-  const { timeout, input, terminal } = options;
-  const shell = input === undefined && terminal === undefined && host && "programs" in host ? host.shell : undefined;
-  const call = () => run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
-  const result = await (shell?.exec(argv, timeout) ?? call());
-  if (result.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
   return result;
 }
 
@@ -197,11 +151,6 @@ function answered({ bridge }: Facts, { isDone }: Job, result: Result): Result {
   const isMute = result.status <= 1 && result.stdout + result.stderr === "";
   if (bridge?.path === undefined || !isMute || isDone()) return result;
   throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
-}
-
-/** What it said to that, as the middle of a sentence. */
-export function answerOf({ stderr, status }: Result): string {
-  return printable(stderr) || `no message, exit status ${status}`;
 }
 
 /** Polkit had nothing to ask with: pkexec and run0 then look for a terminal of their own. */

@@ -3,9 +3,11 @@ import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
+import { checked } from "../host/bridge.js";
 import { printable } from "../text.js";
+import type { Elevation } from "./elevation.js";
 import * as elevation from "./elevation.js";
-import { answerOf, type Elevation, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./elevation.js";
+import { answerOf, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./reach.js";
 
 /** One way to make sure that the server can bind its port. */
 export interface Route {
@@ -121,10 +123,4 @@ export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run
 /** The sysctl(8) command that root is asked to run; it always prints something. */
 export function sysctl(facts: Facts, value: number): string[] {
   return [pathOf("sysctl", facts), "-w", `${SETTING}=${checked(value)}`];
-}
-
-/** An integer as an argument. Throws PortshimError `no-way` if it is not a natural number. */
-export function checked(value: number): string {
-  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `invalid number: ${value}`);
-  return String(value);
 }

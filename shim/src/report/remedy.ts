@@ -1,6 +1,7 @@
-import { type Facts, isLocal } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import type { Manager } from "../here/place.js";
 import { SETTING } from "../here/threshold.js";
+import { isLocal } from "../host/bridge.js";
 import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
 import { commandLine } from "../text.js";
 

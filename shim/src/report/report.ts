@@ -1,6 +1,7 @@
-import { type Facts, isLocal } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
 import { SETTING } from "../here/threshold.js";
+import { isLocal } from "../host/bridge.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 

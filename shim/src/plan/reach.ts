@@ -1,0 +1,64 @@
+import type { Facts } from "../facts/facts.js";
+import { PortshimError } from "../failure.js";
+import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
+import { type Result, type RunOptions, run } from "../host/child.js";
+import { bridgeFailed, type Program } from "../host/host.js";
+import { printable } from "../text.js";
+
+/** Whether something can be done, and why or why not: the middle of a sentence. */
+export interface Verdict {
+  readonly usable: boolean;
+  readonly reason: string;
+}
+
+export const yes = (reason: string): Verdict => ({ usable: true, reason });
+export const no = (reason: string): Verdict => ({ usable: false, reason });
+
+/** Whether the host answers. */
+export function reach({ bridge, host, place }: Facts): Verdict {
+  if (!bridge) {
+    const reason = `no ${BRIDGE_NAMES.join(" or ")} here to reach the host`;
+    // Elsewhere it would not help without the session bus.
+    return no(place.hostRoot === undefined ? reason : `${reason}; install one: ${BRIDGE_PACKAGES}`);
+  }
+  if (!host) return no("the host was not asked: no need");
+  return "problem" in host ? no(host.problem) : yes("the host answers");
+}
+
+/** Which of these programs the host lacks; undefined: none. */
+export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
+  const there = host && "programs" in host ? host.programs : {};
+  const absent = programs.filter((program) => there[program] === undefined);
+  return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
+}
+
+/** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
+export function pathOf(program: Program, { host }: Facts): string {
+  const path = host && "programs" in host ? host.programs[program] : undefined;
+  if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
+  return path;
+}
+
+/** Runs a command on the host, as whoever the bridge belongs to; resolves with how it ended. Throws PortshimError `timed-out`. */
+export async function callHost({ bridge, host }: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
+  if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
+  const dieWithUs = bridge.path !== undefined;
+  const { timeout, input, terminal } = options;
+  const shell = input === undefined && terminal === undefined && host && "programs" in host ? host.shell : undefined;
+  const call = () => run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
+  const result = await (shell?.exec(argv, timeout) ?? call());
+  if (result.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
+  return result;
+}
+
+/** The same, if it ran. Throws PortshimError `timed-out`, `bridge-failed`. */
+export async function runOnHost(facts: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
+  const result = await callHost(facts, argv, options);
+  if (bridgeFailed(result)) throw new PortshimError("bridge-failed", answerOf(result));
+  return result;
+}
+
+/** What it said to that, as the middle of a sentence. */
+export function answerOf({ stderr, status }: Result): string {
+  return printable(stderr) || `no message, exit status ${status}`;
+}
