@@ -4,9 +4,19 @@ import { join } from "node:path";
 import { ROOT } from "./need.js";
 import { SKIPPED } from "./suite.js";
 
+/** How many files that boot a host run at once: a host is idle for most of its time. */
+const HOSTS = 2;
+
+/** It looks at what a host leaves on this machine. */
+const ALONE = "lab/lab.test.js";
+
+const totals = { passed: 0, failed: 0 };
+const broken: string[] = [];
+const skipped: string[] = [];
+
 /**
- * Runs every test file, or those whose path contains one of the arguments, a process each, one after the other: they
- * measure times and start hosts. Ends with what was skipped and why, then one line for programs.
+ * Runs every test file, or those whose path contains one of the arguments, a process each: those that boot a host two at a time,
+ * the others, which measure times, one after the other. Ends with what was skipped and why, then one line for programs.
  */
 async function main(filters: readonly string[]): Promise<number> {
   const files = readdirSync(__dirname, { recursive: true, encoding: "utf8" })
@@ -15,34 +25,45 @@ async function main(filters: readonly string[]): Promise<number> {
     .filter((file) => existsSync(join(ROOT, "test", file.replace(/js$/, "ts"))))
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .sort();
-  const totals = { passed: 0, failed: 0, skipped: 0 };
-  const broken: string[] = [];
-  const skipped: string[] = [];
-  for (const file of files) {
-    const started = process.hrtime.bigint();
-    console.log(`\n── ${file.replace(/\.js$/, "")}`);
-    const { status, output } = await run(join(__dirname, file));
-    const total = count(output, "Total");
-    const passed = count(output, "Passed");
-    totals.passed += passed;
-    totals.failed += total - passed;
-    for (const line of output.split("\n").filter((text) => text.startsWith(SKIPPED))) {
-      skipped.push(line.slice(SKIPPED.length));
-    }
-    // A file that ends early shows it only by its status.
-    if (status !== 0) broken.push(file);
-    if (status !== 0 && total === passed) totals.failed++;
-    console.log(`   ${(Number(process.hrtime.bigint() - started) / 1e9).toFixed(1)} s`);
-  }
-  totals.skipped = skipped.length;
+  const bootsHost = (file: string) => file.startsWith("lab/") && file !== ALONE;
+  await runAll(files.filter(bootsHost), HOSTS);
+  await runAll(
+    files.filter((file) => !bootsHost(file)),
+    1,
+  );
   for (const file of broken) console.log(`\nFAILED ${file}`);
   if (skipped.length > 0) {
     console.log(`\n${"!".repeat(78)}\nNOT RUN on this machine:`);
     for (const line of skipped) console.log(`  ${line}`);
     console.log("!".repeat(78));
   }
-  console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  console.log(`\n${totals.passed} passed, ${totals.failed} failed, ${skipped.length} skipped`);
   return broken.length > 0 || totals.passed === 0 ? 1 : 0;
+}
+
+async function runAll(files: readonly string[], atOnce: number): Promise<void> {
+  const waiting = [...files];
+  const worker = async () => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file);
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+}
+
+async function runFile(file: string): Promise<void> {
+  const started = process.hrtime.bigint();
+  const { status, output } = await run(join(__dirname, file));
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  console.log(`\n── ${file.replace(/\.js$/, "")}\n${output}   ${seconds.toFixed(1)} s`);
+  const total = count(output, "Total");
+  const passed = count(output, "Passed");
+  totals.passed += passed;
+  totals.failed += total - passed;
+  for (const line of output.split("\n").filter((text) => text.startsWith(SKIPPED))) {
+    skipped.push(line.slice(SKIPPED.length));
+  }
+  // A file that ends early shows it only by its status.
+  if (status !== 0) broken.push(file);
+  if (status !== 0 && total === passed) totals.failed++;
 }
 
 function count(output: string, name: string): number {
@@ -55,8 +76,7 @@ function run(file: string): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [file], { stdio: ["ignore", "pipe", "inherit"] });
     let output = "";
-    child.stdout.on("data", (chunk) => {
-      process.stdout.write(chunk);
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       output += chunk;
     });
     child.on("close", (status) => resolve({ status: status ?? 1, output }));
