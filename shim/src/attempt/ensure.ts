@@ -2,6 +2,7 @@ import type { Done, Log } from "../contract.js";
 import { type Facts, gather, type Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
+import { hostOf } from "../host/host.js";
 import type { Drop } from "../launcher/drop.js";
 import type { Plan, Step } from "../plan/plan.js";
 import type { Options } from "./options.js";
@@ -56,8 +57,7 @@ export async function ensure(task: Task, found: Found): Promise<Done> {
   try {
     return await tryAll(task, found);
   } finally {
-    const { host } = found.facts;
-    if (host && "programs" in host) await host.shell?.close();
+    await hostOf(found.facts)?.shell?.close();
   }
 }
 

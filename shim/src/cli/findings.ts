@@ -1,7 +1,7 @@
 import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
 import type { Network } from "../here/place.js";
-import type { Host, NoHost } from "../host/host.js";
+import { type Host, hostOf, type NoHost } from "../host/host.js";
 import { type Lifetime, lifetime, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { keep, nextStep } from "../report/remedy.js";
@@ -88,7 +88,7 @@ export async function find(facts: Facts, plan: Plan, bind: boolean): Promise<Fin
     portshim: VERSION,
     verdict,
     threshold: threshold ?? null,
-    hostThreshold: (network === "hosts" ? threshold : hostsThreshold(facts.host)) ?? null,
+    hostThreshold: (network === "hosts" ? threshold : hostOf(facts)?.threshold) ?? null,
     wanted: { value: wanted.value, by: wanted.by ?? null, fromFile: wanted.fromFile },
     place: { name: place.name, evidence: place.evidence },
     network,
@@ -113,10 +113,6 @@ function declarations(where: Declaration["where"], resolution: Facts["declaredOn
 
 function problemOf(host: Host | NoHost | undefined): string | null {
   return host && "problem" in host ? host.problem : null;
-}
-
-function hostsThreshold(host: Host | NoHost | undefined): number | undefined {
-  return host && "programs" in host ? host.threshold : undefined;
 }
 
 function routeOf({ route, usable, reason }: Step): Findings["routes"][number] {

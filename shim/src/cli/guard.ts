@@ -118,8 +118,8 @@ const LONGEST = 64 * 1024 * 1024;
 
 /** Throws PortshimError. */
 async function listeners(facts: Facts, signal: AbortSignal): Promise<readonly Service[]> {
-  const conditions = { timeout: PATIENCE, most: LONGEST, signal };
-  const result = await runOnHost(facts, ["/bin/sh", "-c", SOCKETS], conditions);
+  const options = { timeout: PATIENCE, most: LONGEST, signal };
+  const result = await runOnHost(facts, ["/bin/sh", "-c", SOCKETS], options);
   const found = servicesIn(result.stdout);
   if (found) return found;
   throw new PortshimError("no-guard", `cannot list the sockets of the host: ${answerOf(result)}`);

@@ -13,8 +13,8 @@ import type { Invocation } from "./command.js";
 /** What root is asked to run. Between us and root there are only constants and checked integers. */
 export interface Work {
   /**
-   * One plain command: polkit's prompt shows 80 characters of it, and a person has to read what she gives a password for.
-   * Throws PortshimError if the host lacks its program, which does not matter if nothing is to be done.
+   * One plain command: polkit's prompt shows 80 characters, and people have to see all of what they confirm.
+   * Throws PortshimError if the host lacks the program; call it only if there is something to do.
    */
   readonly argv: () => readonly string[];
   /** What the command reads from its stdin. */
@@ -29,7 +29,7 @@ export interface Errand extends Pick<Work, "argv"> {
   readonly would: string;
   /** What a person can do if it fails; lines. */
   readonly remedy: string;
-  /** What the host lacks for it, however root is become. */
+  /** What the host lacks for it, whichever way is taken. */
   readonly absent?: Verdict | undefined;
   /** The failure if there is no way to become root; `reason` is the middle of a sentence. */
   noWay(reason: string): PortshimError;
@@ -48,7 +48,7 @@ const asWeAre: Elevation = {
   name: "write",
   verdict: (facts) =>
     isHostsRoot(facts) ? yes("portshim runs as root here") : no("portshim does not run as root on the host"),
-  // After a plain su, PATH is that of whoever called it.
+  // After a plain su, PATH is still the caller's.
   command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
@@ -58,13 +58,13 @@ const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 /** The facts of a command that changes the host. Throws what gather() throws, and the reason of the invocation's signal. */
 export async function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
   const { start, startBy: asker } = options;
-  const request = { start, asker, env, holdsCapability, signal, ownTerminal: true, thorough: true };
-  const facts = await gather(request);
+  const query = { start, asker, env, holdsCapability, signal, ownTerminal: true, thorough: true };
+  const facts = await gather(query);
   signal.throwIfAborted();
   return facts;
 }
 
-/** Why a change of the host would not be one for us, or cannot be made by `command`: the middle of a sentence; undefined: it can. */
+/** Why `command` cannot change the host from here, or not for us: the middle of a sentence; undefined: it can. */
 export function hindrance(facts: Facts, command: string): string | undefined {
   const { place, network } = facts;
   if (place.hostRoot === undefined)
@@ -75,7 +75,7 @@ export function hindrance(facts: Facts, command: string): string | undefined {
   return usable ? "cannot tell whether the network here is the host's" : reason;
 }
 
-/** On the host itself, but in another network namespace than its first process; false where we may not see that one's. */
+/** On the host, but in another network namespace than its init; false if we are not permitted to see that one. */
 function isApart({ isHost }: Facts["place"]): boolean {
   const inits = networkNamespaceOf(1);
   return isHost === "yes" && inits !== undefined && inits !== networkNamespaceOf("self");

@@ -66,8 +66,8 @@ export interface Query {
  *
  * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
  */
-export async function gather(request: Query): Promise<Facts> {
-  const { start, asker, env, holdsCapability, signal, ownTerminal = false, thorough = false } = request;
+export async function gather(query: Query): Promise<Facts> {
+  const { start, asker, env, holdsCapability, signal, ownTerminal = false, thorough = false } = query;
   const where = place(env);
   // What does not decide whether the host is asked is read later: the host needs time for its answer.
   const here = once(() => require("../sysctl/resolve.js").resolve());

@@ -4,10 +4,10 @@ import { printable } from "../text.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Result, start } from "./child.js";
 
-/** The host's programs that a route can need. */
+/** The host's programs that a route or a command can need. */
 const PROGRAMS = ["pkexec", "run0", "systemd-run", "sudo", "podman", "nsenter", "sysctl", "nft"] as const;
 
-/** A program of the host's. */
+/** The name of one of them. */
 export type Program = (typeof PROGRAMS)[number];
 
 /** What the host told us about itself. */
@@ -32,9 +32,14 @@ export interface Shell {
   close(): Promise<unknown>;
 }
 
-/** The host could not be asked; `problem` is a sentence's middle that says why. */
+/** The host could not be asked; `problem` says why, as the middle of a sentence. */
 export interface NoHost {
   readonly problem: string;
+}
+
+/** The host, if it has answered. */
+export function hostOf({ host }: { readonly host: Host | NoHost | undefined }): Host | undefined {
+  return host && "programs" in host ? host : undefined;
 }
 
 const NAMESPACE = "/proc/self/ns/net";

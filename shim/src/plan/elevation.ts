@@ -3,7 +3,7 @@ import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES } from "../host/bridge.js";
 import type { Result, RunOptions } from "../host/child.js";
-import { bridgeFailed } from "../host/host.js";
+import { bridgeFailed, hostOf } from "../host/host.js";
 import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
 
 /** A way to be root on the host. */
@@ -62,7 +62,8 @@ export const run0: Elevation = {
   verdict(facts, isNamed) {
     const may = throughPolkit(facts);
     if (!may.usable) return may;
-    if (lacks(facts, "run0")) return lacks(facts, "pkexec", "run0") as Verdict;
+    const absent = lacks(facts, "run0");
+    if (absent) return lacks(facts, "pkexec", "run0") ?? absent;
     return isNamed || lacks(facts, "pkexec") ? may : no("only if the host has no pkexec, or with --via=run0");
   },
   // It would colour a terminal's background.
@@ -104,15 +105,15 @@ function onHostsValue(facts: Facts): Verdict {
 function throughPolkit(facts: Facts): Verdict {
   const may = onHostsValue(facts);
   if (!may.usable) return may;
-  const { bridge, host } = facts;
-  if (host && "programs" in host && host.polkit === false) return no("polkit is not running on the host");
+  const { bridge } = facts;
+  if (hostOf(facts)?.polkit === false) return no("polkit is not running on the host");
   return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
 }
 
 /** How a command is run on the host. */
-interface HostRunOptions extends Pick<RunOptions, "input" | "most" | "signal" | "timeout"> {
+interface HostRunOptions extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   /** It does not let us; else, if it failed, the program that it was to run has. */
-  readonly isRefused?: (result: Result) => boolean;
+  readonly isRefused: (result: Result) => boolean;
 }
 
 /**
@@ -121,7 +122,7 @@ interface HostRunOptions extends Pick<RunOptions, "input" | "most" | "signal" | 
  * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
  */
 async function askRoot(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
-  const isRefused = (result: Result) => options.isRefused?.(result) === true;
+  const { isRefused } = options;
   let result = await callHost(facts, argv, options);
   if (isRefused(result) && hasNoAgent(result.stderr)) {
     result = (await askOnTerminal(facts, argv, options)) ?? result;

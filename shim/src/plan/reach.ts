@@ -2,7 +2,7 @@ import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
 import { type Result, type RunOptions, run } from "../host/child.js";
-import { bridgeFailed, type Program } from "../host/host.js";
+import { bridgeFailed, hostOf, type Program } from "../host/host.js";
 import { printable } from "../text.js";
 
 /** Whether something can be done, and why or why not: the middle of a sentence. */
@@ -26,25 +26,26 @@ export function reach({ bridge, host, place }: Facts): Verdict {
 }
 
 /** Which of these programs the host lacks; undefined: none. */
-export function lacks({ host }: Facts, ...programs: Program[]): Verdict | undefined {
-  const there = host && "programs" in host ? host.programs : {};
+export function lacks(facts: Facts, ...programs: Program[]): Verdict | undefined {
+  const there = hostOf(facts)?.programs ?? {};
   const absent = programs.filter((program) => there[program] === undefined);
   return absent.length > 0 ? no(`the host has no ${absent.join(" and no ")}`) : undefined;
 }
 
 /** Where the host has a program. Throws PortshimError `no-way` if it has none, which lacks() tells before. */
-export function pathOf(program: Program, { host }: Facts): string {
-  const path = host && "programs" in host ? host.programs[program] : undefined;
+export function pathOf(program: Program, facts: Facts): string {
+  const path = hostOf(facts)?.programs[program];
   if (path === undefined) throw new PortshimError("no-way", `the host has no ${program}`);
   return path;
 }
 
 /** Runs a command on the host, as whoever the bridge belongs to; resolves with how it ended. Throws PortshimError `timed-out`. */
-export async function callHost({ bridge, host }: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
+export async function callHost(facts: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
+  const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", "cannot reach the host");
   const dieWithUs = bridge.path !== undefined;
   const { timeout, input, terminal } = options;
-  const shell = input === undefined && terminal === undefined && host && "programs" in host ? host.shell : undefined;
+  const shell = input === undefined && terminal === undefined ? hostOf(facts)?.shell : undefined;
   const call = () => run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
   const result = await (shell?.exec(argv, timeout) ?? call());
   if (result.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
