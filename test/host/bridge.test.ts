@@ -98,7 +98,7 @@ test("sudo in a container: the bridge runs as the user who called sudo, with tha
   }
 });
 
-test("a container with its own systemd: the bridge uses the bus of the host's session", () => {
+test("a container with its own systemd: the bridge uses the host's session bus", () => {
   const place = { ...TOOLBOX, hostSessions: "/run/host/run/user" };
   const runtime = `/run/host/run/user/${process.getuid?.()}`;
   const env = { XDG_RUNTIME_DIR: runtime, DBUS_SESSION_BUS_ADDRESS: `unix:path=${runtime}/bus` };

@@ -104,7 +104,7 @@ test("it ends with us", async () => {
   }
 });
 
-test("an answer without end is cut off, and counts as none", async () => {
+test("an endless answer is cut off, and is no answer", async () => {
   const host = await askHost(
     answering("yes /usr/bin/pkexec | head -c 1000000; echo '1 /proc/self/ns/net'"),
     PODMAN,

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { type Block, blocks, headings, page } from "../page.js";
 import { suite } from "../suite.js";
+import { FAR, layCable, NEAR } from "./cable.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 import { BASE, NAME } from "./start.js";
 
@@ -311,19 +312,16 @@ mkdir -p /etc/authbind/byport; install -m 500 -o ${lab.user} /dev/null /etc/auth
   assert.match(toolbox.stderr, refused);
 });
 
-/** Lays a cable to another machine, `far`, which is 192.0.2.2, and has the host route to a third, `farther`, 198.51.100.2. */
-const cable = () =>
-  host(`sysctl --quiet -w net.ipv4.ip_forward=1
-for far in "far 192.0.2" "farther 198.51.100"; do
-  set -- $far
-  ip netns add $1; ip link add to-$1 type veth peer name eth0 netns $1
-  ip addr add $2.1/24 dev to-$1; ip link set to-$1 up
-  ip -n $1 addr add $2.2/24 dev eth0; ip -n $1 link set eth0 up; ip -n $1 link set lo up
-  ip -n $1 route add default via $2.1
-done
-ip -6 addr add 2001:db8::1/64 nodad dev to-far; ip -n far -6 addr add 2001:db8::2/64 nodad dev eth0`);
-
-const FAR = ["ip", "netns", "exec", "far"];
+/** Lays a cable to another machine, and has the host route from there to a third, `farther`, which is 198.51.100.2. */
+async function cable(): Promise<void> {
+  await layCable(lab);
+  await host(`sysctl --quiet -w net.ipv4.ip_forward=1
+ip netns add farther; ip link add to-farther type veth peer name eth0 netns farther
+ip addr add 198.51.100.1/24 dev to-farther; ip link set to-farther up
+ip -n farther addr add 198.51.100.2/24 dev eth0; ip -n farther link set eth0 up; ip -n farther link set lo up
+ip -n farther route add default via 198.51.100.1
+ip -n far route add default via ${NEAR.ipv4}`);
+}
 
 /** Asserts that what comes to port 80, from outside and from here, reaches a server of the user's; and nothing else. */
 async function assertRedirected(where: "toolbox" | "user"): Promise<void> {
@@ -333,11 +331,11 @@ async function assertRedirected(where: "toolbox" | "user"): Promise<void> {
   const id = `${lab.uid}`;
   await answers(id);
   await answers(id, "http://[::1]");
-  await answers(id, "http://192.0.2.1");
-  await answers(id, "http://192.0.2.1", ...FAR);
-  await answers(id, "http://[2001:db8::1]", ...FAR);
+  await answers(id, `http://${NEAR.ipv4}`);
+  await answers(id, `http://${NEAR.ipv4}`, ...FAR.namespace);
+  await answers(id, `http://[${NEAR.ipv6}]`, ...FAR.namespace);
   // What the machine merely routes: root's server on the third machine.
-  await answers("0", "http://198.51.100.2", ...FAR);
+  await answers("0", "http://198.51.100.2", ...FAR.namespace);
   assert.is(await lab.threshold(), 1024);
   await other.kill();
   await stop();

@@ -23,7 +23,7 @@ test.before.each(async () => {
   await lab.polkit("YES");
 });
 
-/** Runs a command with one of the host's programs replaced, or for `undefined` removed. */
+/** Runs a command while a program on the host is replaced, or removed if `script` is undefined. */
 async function without<T>(program: string, script: string | undefined, run: () => Promise<T>): Promise<T> {
   await lab.asHost(["mv", program, `${program}.away`]);
   try {

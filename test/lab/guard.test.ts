@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { WEB_RULES } from "../cli/guard.rules.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { startAgent } from "./agent.js";
@@ -8,7 +9,7 @@ import { FAR, knock, knockHere, layCable, type Met, NEAR, serve, serveFar } from
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
-import { BASE, NAME } from "./start.js";
+import { askedDuring, BASE, NAME } from "./start.js";
 
 const test = suite("portshim guard", "lab", "nodes");
 
@@ -75,39 +76,8 @@ const listed = async () => {
 };
 
 /** What polkit is asked while `work` runs. */
-async function asked(work: () => Promise<unknown>): Promise<string[]> {
-  const before = (await lab.prompts()).length;
-  await work();
-  return (await lab.prompts()).slice(before);
-}
+const asked = (work: () => Promise<unknown>) => askedDuring(lab, work);
 
-const OURS = `# Written by portshim guard. With ${NAME}=80 any user can bind ports 80 to 1023:
-# these rules close them to other machines, but for 80 and 443. To undo it: portshim guard --remove
-
-# What was loaded before goes, if there was anything.
-table inet portshim
-delete table inet portshim
-
-table inet portshim {
-	chain input {
-		type filter hook input priority filter; policy accept;
-
-		# Answers to this machine, and what it sends to itself.
-		ct state established,related accept
-		iif "lo" accept
-
-		# Answers to its DHCPv6 client, which come from another address than the one that was asked.
-		ip6 daddr fe80::/10 udp dport 546 accept
-
-		# Services of root that were there when this was written.
-		tcp dport { 111, 631 } accept
-		udp dport { 631 } accept
-
-		# All protocols whose ports the threshold opens.
-		meta l4proto { tcp, udp, sctp, dccp, udplite } th dport { 81-442, 444-1023 } reject
-	}
-}
-`;
 const NOTES = `portshim: Any user can bind ports 80 and up. These rules close ports 81-442 and 444-1023 to other machines. Still open:
     the wanted ports: 80 and 443
     services of root: tcp 111, tcp 631 and udp 631
@@ -118,7 +88,7 @@ Closed, though in use: tcp 81 (user 4321), tcp 500 (user 4321), udp 500 (user 43
 test("nothing is closed before; the rules are printed, and nobody is asked", async () => {
   let run: Result | undefined;
   assert.equal(await asked(async () => (run = await guard())), []);
-  assert.equal([run?.status, run?.stdout], [0, OURS]);
+  assert.equal([run?.status, run?.stdout], [0, WEB_RULES]);
   const end = `portshim: Only root can see whether the host has such rules already: ${LIST}\nTo load them there:\n    portshim guard --apply\n`;
   assert.is(run?.stderr, NOTES + end);
   assert.is(await listed(), "");
@@ -133,7 +103,7 @@ test("--apply in a toolbox: one prompt; what is wanted and root's passes, the re
   assert.is(
     run?.stderr,
     `${NOTES}portshim: Loading these rules on the host:
-${OURS.trimEnd().replace(/^(?=.)/gm, "    ")}
+${WEB_RULES.trimEnd().replace(/^(?=.)/gm, "    ")}
 Running as root on the host (you may be asked for your password):
     /usr/bin/pkexec ${APPLY}
 portshim: Done, as nft reports. Only root can see the rules: ${LIST}
@@ -201,7 +171,7 @@ test("a service of root's that is there later is closed until guard is run again
 test("on the host, as root: nobody is asked, and what is in force is seen", async () => {
   const prompts = await asked(async () => {
     const before = await asRoot();
-    assert.equal([before.status, before.stdout], [0, OURS]);
+    assert.equal([before.status, before.stdout], [0, WEB_RULES]);
     assert.match(before.stderr, "\nportshim: The host has no table inet portshim.\nTo load them there:\n");
     const nothing = await asRoot("--remove");
     assert.equal(
@@ -299,7 +269,7 @@ test("--dry-run changes nothing, and prints what would be done", async () => {
   const prompts = await asked(async () => {
     const apply = await guard("--apply", "--dry-run", "--quiet");
     assert.equal([apply.status, apply.stderr], [0, ""]);
-    const shown = OURS.trimEnd().replace(/^(?=.)/gm, "    ");
+    const shown = WEB_RULES.trimEnd().replace(/^(?=.)/gm, "    ");
     const would = "Would run as root:\n    /usr/bin/pkexec /usr/sbin/nft";
     assert.is(apply.stdout, `Would load these rules on the host:\n${shown}\n${would} -e -f -\n`);
     const remove = await guard("--remove", "--dry-run");
@@ -318,7 +288,7 @@ test("before the threshold is lowered; and where it opens nothing", async () => 
     before.stderr.startsWith(`portshim: Once ${NAME} is 80, any user can bind ports 80 and up.`),
     before.stderr,
   );
-  assert.is(before.stdout, OURS);
+  assert.is(before.stdout, WEB_RULES);
   const sentence = `Nothing to do: with ${NAME}=1024 no port below 1024 can be bound without privileges.`;
   assert.equal([nothing.status, nothing.stdout, nothing.stderr], [0, "", `portshim: ${sentence}\n`]);
 });
@@ -327,7 +297,7 @@ test("a host without nft: the rules are printed, and --apply says what is missin
   await lab.asHost(["mv", "/usr/sbin/nft", "/usr/sbin/nft.away"]);
   const [printed, apply, remove] = [await guard(), await guard("--apply"), await guard("--remove")];
   await lab.asHost(["mv", "/usr/sbin/nft.away", "/usr/sbin/nft"]);
-  assert.equal([printed.status, printed.stdout], [0, OURS]);
+  assert.equal([printed.status, printed.stdout], [0, WEB_RULES]);
   for (const run of [apply, remove]) {
     assert.is(run.status, 69);
     assert.match(run.stderr, "portshim: cannot change the host's firewall: the host has no nft\n");

@@ -53,8 +53,8 @@ const listed = async () => (await lab.asHost(["ls", "-A", "/etc/sysctl.d"])).std
 const asked = async () => [(await lab.prompts()).length, await lab.hostCalls()];
 
 /**
- * A fresh network namespace of the host's, as after a restart, to which the real systemd-sysctl applies the host's
- * files: of these only our setting, because the others may be the machine's. Resolves to what the command wrote there.
+ * A fresh network namespace on the host, as after a reboot, to which the real systemd-sysctl applies the host's files:
+ * of these only our setting, because the others can be this machine's. Resolves to what the command wrote there.
  */
 async function afterRestart(...argv: string[]): Promise<Result> {
   const script = `ip link set lo up && /lib/systemd/systemd-sysctl --prefix=/${NAME.replaceAll(".", "/")} && exec "$@"`;

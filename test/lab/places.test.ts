@@ -1,15 +1,14 @@
 import { machine } from "node:os";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
+import { busOf, nodeOf } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 import {
   ANOTHER,
   assertStarted,
   BASE,
-  busOf,
   HOST_NETWORK,
   NAME,
-  nodeOf,
   SEE,
   saveBase,
   shimAndFile,

@@ -1,8 +1,9 @@
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
+import { busOf } from "./container.js";
 import { withDialog } from "./dialog.js";
 import { type Lab, startLab } from "./lab.js";
-import { BASE, busOf, NAME } from "./start.js";
+import { BASE, NAME } from "./start.js";
 
 const test = suite("docs/security.md", "lab", "nodes");
 

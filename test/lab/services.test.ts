@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, startLab } from "./lab.js";
-import { BASE, NAME } from "./start.js";
+import { askedDuring, BASE, NAME } from "./start.js";
 
 const test = suite("services", "lab", "nodes");
 
@@ -73,11 +73,7 @@ async function said(unit: string): Promise<string> {
 }
 
 /** What polkit was asked during `work`. */
-async function asked(work: () => Promise<unknown>): Promise<string[]> {
-  const before = (await lab.prompts()).length;
-  await work();
-  return (await lab.prompts()).slice(before);
-}
+const asked = (work: () => Promise<unknown>) => askedDuring(lab, work);
 
 /** Creates a Quadlet unit for the user: the image's entrypoint is portshim, and systemd restarts it if it fails. */
 async function quadlet(name: string, service: string): Promise<void> {

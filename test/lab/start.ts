@@ -27,17 +27,6 @@ export async function shimAndFile(lab: Lab): Promise<string[]> {
   ];
 }
 
-/** Their options for Node. */
-export function nodeOf({ nodes }: Lab): string[] {
-  return ["--volume", `${nodes}/node26/bin/node:/usr/local/bin/node:ro`];
-}
-
-/** Their options for the user's session bus. */
-export function busOf({ uid }: Lab): string[] {
-  const socket = `/run/user/${uid}/bus`;
-  return ["--volume", `${socket}:${socket}`, "--env", `DBUS_SESSION_BUS_ADDRESS=unix:path=${socket}`];
-}
-
 /** Saves the lab's image where podman and docker can load it. */
 export async function saveBase(lab: Lab): Promise<string> {
   const file = "/tmp/base.tar";
@@ -46,6 +35,13 @@ export async function saveBase(lab: Lab): Promise<string> {
   });
   assert.is(status, 0, stderr);
   return file;
+}
+
+/** What polkit is asked while `work` runs. */
+export async function askedDuring(lab: Lab, work: () => Promise<unknown>): Promise<string[]> {
+  const before = (await lab.prompts()).length;
+  await work();
+  return (await lab.prompts()).slice(before);
 }
 
 /** Asserts that nobody was asked, and that the host's value is still 1024. */
