@@ -22,6 +22,13 @@ test("no such program: 127, and the system's message", async () => {
   assert.match(stderr, /ENOENT/);
 });
 
+test("a long answer is kept in time, as nft's can be", async () => {
+  const most = 64 * 1024 * 1024;
+  const argv = ["/bin/sh", "-c", "head -c 50000000 /dev/zero"];
+  const { status, stdout, timedOut } = await run(argv, { timeout: 20_000, most });
+  assert.equal([status, stdout.length, timedOut], [0, 50_000_000, false]);
+});
+
 test("ended by a signal: 128+N", async () => {
   assert.is((await sh("kill -HUP $$")).status, 129);
 });

@@ -106,10 +106,14 @@ export function start(
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted) stop();
 
-  let output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+  const empty = () => ({ stdout: [] as Buffer[], stderr: [] as Buffer[], kept: { stdout: 0, stderr: 0 } });
+  let output = empty();
+  const text = (name: "stdout" | "stderr") => Buffer.concat(output[name]).toString("utf8");
   for (const name of ["stdout", "stderr"] as const) {
     child[name]?.on("data", (chunk: Buffer) => {
-      output[name] = Buffer.concat([output[name], chunk.subarray(0, most - output[name].length)]);
+      const part = chunk.subarray(0, most - output.kept[name]);
+      output[name].push(part);
+      output.kept[name] += part.length;
     });
   }
   // It can end without having read it.
@@ -128,8 +132,7 @@ export function start(
       clearTimeout(timer);
       clearTimeout(kill);
       signal?.removeEventListener("abort", stop);
-      const [stdout, stderr] = [output.stdout.toString("utf8"), output.stderr.toString("utf8") + failure];
-      resolve({ status, stdout, stderr, timedOut });
+      resolve({ status, stdout: text("stdout"), stderr: text("stderr") + failure, timedOut });
     };
     child.on("error", (error) => end(127, error.message));
     child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
@@ -142,20 +145,20 @@ export function start(
     says: (wanted) =>
       new Promise((resolve) => {
         const look = () => {
-          const text = output.stdout.toString("utf8");
-          if (!wanted.test(text)) return;
+          const said = text("stdout");
+          if (!wanted.test(said)) return;
           child.stdout?.off("data", look);
           clearTimeout(timer);
-          resolve(text);
+          resolve(said);
         };
         child.stdout?.on("data", look);
         ended.then(({ stdout }) => resolve(stdout));
       }),
-    proceed(text, milliseconds) {
+    proceed(next, milliseconds) {
       if (isOver) return;
-      output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) };
+      output = empty();
       allow(milliseconds);
-      child.stdin?.end(text);
+      child.stdin?.end(next);
     },
   };
 }
