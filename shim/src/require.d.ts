@@ -4,6 +4,7 @@ declare namespace NodeJS {
     (id: "node:dgram"): typeof import("node:dgram");
     (id: "node:net"): typeof import("node:net");
     (id: "node:os"): typeof import("node:os");
+    (id: "../attempt/ensure.js"): typeof import("./attempt/ensure.js");
     (id: "../here/bind.js"): typeof import("./here/bind.js");
     (id: "../here/capabilities.js"): typeof import("./here/capabilities.js");
     (id: "../launcher/drop.js"): typeof import("./launcher/drop.js");
@@ -20,8 +21,10 @@ declare namespace NodeJS {
     (id: "./glob.js"): typeof import("./sysctl/glob.js");
     (id: "./guard.js"): typeof import("./cli/guard.js");
     (id: "./help.js"): typeof import("./cli/help.js");
+    (id: "./output.js"): typeof import("./cli/output.js");
     (id: "./persist.js"): typeof import("./cli/persist.js");
     (id: "./remedy.js"): typeof import("./report/remedy.js");
+    (id: "./status.js"): typeof import("./cli/status.js");
     (id: "./terminal.js"): typeof import("./plan/terminal.js");
     (id: "./version.js"): typeof import("./cli/version.js");
   }

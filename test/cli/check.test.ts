@@ -1,14 +1,15 @@
 import * as assert from "uvu/assert";
 import { describe, paletteFor } from "../../shim/lib/cli/check.js";
 import { type Findings, find, wantedPorts } from "../../shim/lib/cli/findings.js";
-import { plan } from "../../shim/lib/plan/plan.js";
+import { planFor } from "../../shim/lib/plan/plan.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 
 const test = suite("check");
 
 const PLAIN = paletteFor(false, {});
-const found = (facts = inToolbox(), via?: readonly string[]): Promise<Findings> => find(facts, plan(facts, via), false);
+const found = (facts = inToolbox(), via?: readonly string[]): Promise<Findings> =>
+  find(facts, planFor(facts, via), false);
 const report = async (facts = inToolbox()) => describe(await found(facts), PLAIN);
 
 test("colours: on a terminal, unless NO_COLOR or a dumb one", () => {

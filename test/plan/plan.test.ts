@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../../shim/lib/facts/facts.js";
-import { plan } from "../../shim/lib/plan/plan.js";
+import { planFor } from "../../shim/lib/plan/plan.js";
 import * as report from "../../shim/lib/report/report.js";
 import { has, inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
@@ -106,7 +106,7 @@ const cases: [name: string, facts: Facts, usable: string[], reasons: Record<stri
 ];
 for (const [name, facts, usable, reasons] of cases) {
   test(name, () => {
-    const { satisfied, steps } = plan(facts);
+    const { satisfied, steps } = planFor(facts);
     assert.not(satisfied);
     assert.equal(
       steps.map(({ route }) => route.name),
@@ -125,34 +125,34 @@ for (const [name, facts, usable, reasons] of cases) {
 }
 
 test("satisfied at the wanted value and below it", () => {
-  for (const threshold of [80, 0]) assert.ok(plan(inToolbox({ threshold })).satisfied);
-  assert.not(plan(inToolbox({ threshold: 81 })).satisfied);
+  for (const threshold of [80, 0]) assert.ok(planFor(inToolbox({ threshold })).satisfied);
+  assert.not(planFor(inToolbox({ threshold: 81 })).satisfied);
 });
 
 test("if the kernel has no such setting, the bind question decides", () => {
-  assert.ok(plan(inToolbox({ threshold: undefined, mayBind: true })).satisfied);
-  assert.not(plan(inToolbox({ threshold: undefined, mayBind: false })).satisfied);
+  assert.ok(planFor(inToolbox({ threshold: undefined, mayBind: true })).satisfied);
+  assert.not(planFor(inToolbox({ threshold: undefined, mayBind: false })).satisfied);
 });
 
 test("--via limits, orders and repeats nothing", () => {
-  const names = (via: string[]) => plan(inToolbox(), via).steps.map(({ route }) => route.name);
+  const names = (via: string[]) => planFor(inToolbox(), via).steps.map(({ route }) => route.name);
   assert.equal(names(["pkexec", "write", "pkexec"]), ["pkexec", "write"]);
   assert.equal(names(["sudo"]), ["sudo"]);
   const both = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC }) });
-  assert.ok(plan(both, ["run0"]).steps[0]?.usable);
+  assert.ok(planFor(both, ["run0"]).steps[0]?.usable);
 });
 
 test("what runs as root is a constant and a checked integer", () => {
   const sysctl = ["/usr/sbin/sysctl", "-w", "net.ipv4.ip_unprivileged_port_start=80"];
   const facts = inToolbox({ host: has({ sysctl: SYSCTL, run0: RUN0, pkexec: PKEXEC, sudo: "/usr/bin/sudo" }) });
-  const commands = plan(facts, ["pkexec", "run0", "sudo"]).steps.map(({ route }) => route.asRoot(facts, 80));
+  const commands = planFor(facts, ["pkexec", "run0", "sudo"]).steps.map(({ route }) => route.asRoot(facts, 80));
   assert.equal(commands, [
     ["/usr/bin/pkexec", ...sysctl],
     ["/usr/bin/run0", "--background=", ...sysctl],
     ["/usr/bin/sudo", "-n", ...sysctl],
   ]);
   for (const value of [Number.NaN, 80.5, -1, "80; reboot" as unknown as number]) {
-    assert.throws(() => plan(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /invalid number/);
+    assert.throws(() => planFor(inToolbox(), ["pkexec"]).steps[0]?.route.asRoot(inToolbox(), value), /invalid number/);
   }
 });
 
@@ -162,7 +162,7 @@ test("the host's programs are run by the paths that it reported: NixOS", () => {
   const facts = inToolbox({ host: has(programs) });
   const sysctl = [`${system}/sysctl`, "-w", "net.ipv4.ip_unprivileged_port_start=80"];
   assert.equal(
-    plan(facts, ["pkexec", "run0"]).steps.map(({ route }) => route.asRoot(facts, 80)),
+    planFor(facts, ["pkexec", "run0"]).steps.map(({ route }) => route.asRoot(facts, 80)),
     [
       [`${wrappers}/pkexec`, ...sysctl],
       [`${system}/run0`, "--background=", ...sysctl],
@@ -173,7 +173,7 @@ test("the host's programs are run by the paths that it reported: NixOS", () => {
 test("the plan as a person reads it", () => {
   const facts = inToolbox();
   assert.is(
-    report.dryRun(facts, plan(facts)),
+    report.dryRun(facts, planFor(facts)),
     `place: a toolbox (/run/.toolboxenv)
 threshold: 1024, wanted: 80 (/etc/sysctl.d/80-web.conf:1)
 bridge: /usr/bin/flatpak-spawn, network namespace: hosts
@@ -191,10 +191,10 @@ Would run as root:
 
 test("the plan if nothing has to be done, and if nothing can be", () => {
   const satisfied = inToolbox({ threshold: 80 });
-  assert.match(report.dryRun(satisfied, plan(satisfied)), /\nNothing to do\.$/);
+  assert.match(report.dryRun(satisfied, planFor(satisfied)), /\nNothing to do\.$/);
   const stuck = inToolbox({ bridge: undefined, host: undefined, network: "unknown" });
   assert.match(
-    report.dryRun(stuck, plan(stuck)),
+    report.dryRun(stuck, planFor(stuck)),
     /\nThere is no way from here\.\nRun this on the host, then start again:\n {4}sudo sysctl -w net\.ipv4\.ip_unprivileged_port_start=80$/,
   );
 });

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { PortshimError } from "../../shim/lib/failure.js";
-import { plan } from "../../shim/lib/plan/plan.js";
+import { planFor } from "../../shim/lib/plan/plan.js";
 import * as report from "../../shim/lib/report/report.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
@@ -29,6 +29,18 @@ test("an invalid value is reported with file and line", () => {
   assert.equal(report.invalid(inToolbox({ declaredHere: { declared: undefined, invalid } })), [
     `/etc/sysctl.d/ .conf:4 sets ${NAME} to "http", which is invalid: ignored`,
   ]);
+});
+
+test("if an option says what is wanted, the files are not even read", () => {
+  const facts = inToolbox({ wanted: { value: 80, by: "--start", fromFile: false } });
+  for (const name of ["declaredHere", "declaredOnHost"]) {
+    Object.defineProperty(facts, name, {
+      get() {
+        throw new Error("read");
+      },
+    });
+  }
+  assert.equal(report.invalid(facts), []);
 });
 
 test("what is about to run as root, on the host and here", () => {
@@ -60,7 +72,7 @@ test("success, until when, and how to make it permanent", () => {
 
 test("what was tried on the host", () => {
   const facts = inToolbox();
-  const usable = plan(facts).steps.filter((step) => step.usable);
+  const usable = planFor(facts).steps.filter((step) => step.usable);
   assert.equal(report.tried(facts, usable), [
     `Tried through /usr/bin/flatpak-spawn:\n    /usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`,
   ]);

@@ -1,16 +1,19 @@
 import type { Done, Log } from "../contract.js";
-import { type Facts, gather, type Query } from "../facts/facts.js";
+import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { hostOf } from "../host/host.js";
-import type { Drop } from "../launcher/drop.js";
 import type { Plan, Step } from "../plan/plan.js";
-import type { Options } from "./options.js";
+import { nextStep } from "../report/remedy.js";
+import * as report from "../report/report.js";
 
-/** What is to be ensured, for whom, and who is told of it. */
-export interface Task extends Omit<Query, "start" | "asker"> {
-  readonly options: Options;
+/** How long the attempts can take, who is told of them, and what stops them. */
+export interface Terms {
+  /** Seconds that a password prompt can stay open, 1–86400. */
+  readonly timeout: number;
   readonly log: Log;
+  /** Stops it: with the signal's reason. */
+  readonly signal: AbortSignal | undefined;
   /** Takes turns with others that would ask somebody; default: our launcher has done so. */
   readonly takeTurns?: TakeTurns;
 }
@@ -18,52 +21,21 @@ export interface Task extends Omit<Query, "start" | "asker"> {
 /** Does `work` when it is our turn; what `done` gives then, if anything, makes it unnecessary. */
 export type TakeTurns = <T>(work: () => Promise<T>, done: () => T | undefined) => Promise<T>;
 
-/** How the server becomes the user of --user, if there is one. Throws PortshimError `no-user` or `no-drop`. */
-export function dropFor({ user }: Options): Drop | undefined {
-  return user === undefined ? undefined : require("../launcher/drop.js").dropTo(user);
-}
-
-/** What is needed once the facts are known. */
-function later() {
-  return {
-    plan: require("../plan/plan.js").plan,
-    report: require("../report/report.js"),
-  };
-}
-
-/** The plan for a task, and the facts it is made from. */
-export interface Found {
-  readonly facts: Facts;
-  readonly plan: Plan;
-}
-
-/** Finds what --dry-run prints and ensure() carries out. */
-export async function preview(task: Task): Promise<Found> {
-  const { options, signal } = task;
-  const gathering = gather({ ...task, start: options.start, asker: options.startBy });
-  // By now the host is at work on its answer, which takes as long.
-  const { plan } = later();
-  const facts = await gathering;
-  signal?.throwIfAborted();
-  return { facts, plan: plan(facts, options.via) };
-}
-
 /**
  * Makes sure that ports from the wanted threshold up can be bound in our network namespace.
  *
- * Throws PortshimError, and the reason of the task's signal once that aborts.
+ * Throws PortshimError, and the signal's reason once that aborts.
  */
-export async function ensure(task: Task, found: Found): Promise<Done> {
+export async function ensure(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
   try {
-    return await tryAll(task, found);
+    return await tryAll(facts, plan, terms);
   } finally {
-    await hostOf(found.facts)?.shell?.close();
+    await hostOf(facts)?.shell?.close();
   }
 }
 
-async function tryAll(task: Task, { facts, plan }: Found): Promise<Done> {
-  const { log, signal } = task;
-  const { report } = later();
+async function tryAll(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
+  const { log, signal } = terms;
   log("detail", report.summary(facts));
   for (const line of report.invalid(facts)) log("info", line);
   if (plan.satisfied) return "already";
@@ -75,31 +47,30 @@ async function tryAll(task: Task, { facts, plan }: Found): Promise<Done> {
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {
-      return await attempt(step, facts, task);
+      return await attempt(step, facts, terms);
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof PortshimError)) throw error;
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), require("../report/remedy.js").nextStep(facts)].join("\n");
+  last.remedy = [...report.tried(facts, usable), nextStep(facts)].join("\n");
   throw last;
 }
 
-function attempt(step: Step, facts: Facts, task: Task): Promise<Done> {
-  const work = () => carryOut(step, facts, task);
+function attempt(step: Step, facts: Facts, terms: Terms): Promise<Done> {
+  const work = () => carryOut(step, facts, terms);
   const isDone = () => (isSatisfied(liveThreshold(), facts.wanted.value) ? ("already" as const) : undefined);
-  return step.route.asksSomebody && task.takeTurns ? task.takeTurns(work, isDone) : work();
+  return step.route.asksSomebody && terms.takeTurns ? terms.takeTurns(work, isDone) : work();
 }
 
-async function carryOut({ route }: Step, facts: Facts, { options, log, signal }: Task): Promise<Done> {
+async function carryOut({ route }: Step, facts: Facts, { timeout, log, signal }: Terms): Promise<Done> {
   const { value } = facts.wanted;
-  const { report } = later();
   // Somebody else can have lowered it while the host was asked, or while another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
   if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
-  const attempting = route.attempt(facts, value, options.timeout * 1000, signal);
+  const attempting = route.attempt(facts, value, timeout * 1000, signal);
   // Composed while the host works.
   const success = route.leavesThreshold ? undefined : report.success(facts);
   await attempting;

@@ -1,6 +1,8 @@
-import { dropFor, preview } from "../attempt/ensure.js";
+import { gather } from "../facts/facts.js";
 import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
+import { dropTo } from "../launcher/drop.js";
 import type { Lifetime } from "../plan/lifetime.js";
+import { planFor } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 import { parse } from "./arguments.js";
 import type { Command, Invocation } from "./command.js";
@@ -14,13 +16,14 @@ export const check: Command = {
   run,
 };
 
-async function run({ options, env, holdsCapability, log, signal, print }: Invocation): Promise<number> {
+async function run({ options, env, holdsCapability, signal, print }: Invocation): Promise<number> {
   // A start reads more variables than we do, and refuses those that are invalid.
   parse(["--dry-run"], env);
   // So does it refuse a user that there is not, or that we cannot become.
-  dropFor(options);
-  const { facts, plan } = await preview({ options, env, holdsCapability, log, signal, thorough: true });
-  const findings = await find(facts, plan, options.bind);
+  if (options.user !== undefined) dropTo(options.user);
+  const { start, startBy } = options;
+  const facts = await gather({ start, startBy, env, holdsCapability, signal, thorough: true });
+  const findings = await find(facts, planFor(facts, options.via), options.bind);
   if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
   else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));
   return status(findings);

@@ -1,14 +1,11 @@
 import { fstatSync } from "node:fs";
-import { dropFor, ensure, preview, type Task } from "../attempt/ensure.js";
-import type { Query } from "../facts/facts.js";
+import { gather, type Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { LAUNCHER, type Reply, send } from "../launcher/reply.js";
 import { printable } from "../text.js";
 import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./arguments.js";
 import type { Command } from "./command.js";
-import { logger, print, say } from "./output.js";
-import { STATUS, statusOf } from "./status.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
 type Outcome = { readonly reply: Reply } | { readonly status: number };
@@ -20,11 +17,11 @@ type Outcome = { readonly reply: Reply } | { readonly status: number };
 export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<never> {
   const [holdsCapability, ...words] = argv;
   if (!isSocket(LAUNCHER)) {
-    say("main.js is started by portshim, not by hand");
-    process.exit(STATUS.usage);
+    output().say("main.js is started by portshim, not by hand");
+    process.exit(status().STATUS.usage);
   }
   const stopping = new AbortController();
-  const stop = () => stopping.abort(STATUS.terminated);
+  const stop = () => stopping.abort(status().STATUS.terminated);
   process.on("SIGTERM", stop);
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
   for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
@@ -75,13 +72,16 @@ async function runCommand(name: CommandName, words: readonly string[], context: 
     .find((entry) => entry.name === name)
     ?.load() as Command;
   if (options.help) return printed(help().commandHelp(name, command.about, command.statuses));
-  const status = await command.run({ ...context, options, log: logger(options), print });
+  const { logger, print } = output();
+  const ended = await command.run({ ...context, options, log: logger(options), print });
   context.signal.throwIfAborted();
-  return { status };
+  return { status: ended };
 }
 
 function failed(error: unknown, words: readonly string[], signal: AbortSignal): Outcome {
   if (signal.aborted) return { status: signal.reason as number };
+  const { say } = output();
+  const { STATUS, statusOf } = status();
   if (!(error instanceof PortshimError)) {
     say(`internal error (please report it): ${printable(String(error))}`);
     return { status: STATUS.software };
@@ -95,31 +95,35 @@ function failed(error: unknown, words: readonly string[], signal: AbortSignal): 
 async function runStart({ options, command }: Arguments, context: Context): Promise<Outcome> {
   if (options.help) return printed(help().help(commands(), require("../plan/route.js").ROUTES));
   if (options.version) return printed(`portshim ${require("./version.js").VERSION}\n`);
-  const drop = dropFor(options);
-  const task: Task = { ...context, options, log: logger(options), ownTerminal: true };
-  const previewing = preview({ ...task, thorough: options.dryRun });
-  // Loaded while the host is asked.
+  const { start, startBy, user, via, timeout, dryRun } = options;
+  const drop = user === undefined ? undefined : require("../launcher/drop.js").dropTo(user);
+  const gathering = gather({ ...context, start, startBy, ownTerminal: true, thorough: dryRun });
+  // By now the host is at work on its answer, which takes as long as to load what is needed then.
+  const { planFor } = require("../plan/plan.js");
+  const { ensure } = require("../attempt/ensure.js");
   const { requireExecutable } = require("./executable.js");
-  const found = await previewing;
-  if (options.dryRun) {
-    const { facts, plan } = found;
-    print(`${report().dryRun(facts, plan)}\n`);
+  const log = output().logger(options);
+  const facts = await gathering;
+  const plan = planFor(facts, via);
+  if (dryRun) {
     const isPossible = plan.satisfied || plan.steps.some(({ usable }) => usable);
-    return { status: isPossible ? STATUS.ok : STATUS.unavailable };
+    return printed(`${report().dryRun(facts, plan)}\n`, isPossible ? "ok" : "unavailable");
   }
   // Before anybody is asked for it.
   requireExecutable(command[0] ?? "", context.env);
-  await ensure(task, found);
+  await ensure(facts, plan, { timeout, log, signal: context.signal });
   context.signal.throwIfAborted();
   if (!drop) return { reply: { start: true } };
-  const keepsPort = !isSatisfied(liveThreshold(), found.facts.wanted.value) && drop.held.has("net_bind_service");
+  const keepsPort = !isSatisfied(liveThreshold(), facts.wanted.value) && drop.held.has("net_bind_service");
   return { reply: { start: true, user: drop.user, keepsPort } };
 }
 
-function printed(text: string): Outcome {
-  print(text);
-  return { status: STATUS.ok };
+function printed(text: string, ended: "ok" | "unavailable" = "ok"): Outcome {
+  output().print(text);
+  return { status: status().STATUS[ended] };
 }
+
+// What is loaded only when it is needed: each file costs a start a quarter of a millisecond before the host is asked.
 
 function commands() {
   return require("./commands.js").COMMANDS;
@@ -129,7 +133,14 @@ function help() {
   return require("./help.js");
 }
 
-/** Loaded when something has to be said. */
+function output() {
+  return require("./output.js");
+}
+
+function status() {
+  return require("./status.js");
+}
+
 function report() {
   return require("../report/report.js");
 }

@@ -55,13 +55,10 @@ const asWeAre: Elevation = {
 
 const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
-/** The facts of a command that changes the host. Throws what gather() throws, and the reason of the invocation's signal. */
-export async function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
-  const { start, startBy: asker } = options;
-  const query = { start, asker, env, holdsCapability, signal, ownTerminal: true, thorough: true };
-  const facts = await gather(query);
-  signal.throwIfAborted();
-  return facts;
+/** The facts of a command that changes the host. Throws what gather() throws. */
+export function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
+  const { start, startBy } = options;
+  return gather({ start, startBy, env, holdsCapability, signal, ownTerminal: true, thorough: true });
 }
 
 /** Why `command` cannot change the host from here, or not for us: the middle of a sentence; undefined: it can. */

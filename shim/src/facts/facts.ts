@@ -48,7 +48,7 @@ export interface Query {
   /** The threshold asked for by option, 0–1024; undefined: sysctl.d decides. */
   readonly start: number | undefined;
   /** Who asks for `start`, for a sentence; undefined: the command line. */
-  readonly asker?: string | undefined;
+  readonly startBy?: string | undefined;
   /** The server will hold CAP_NET_BIND_SERVICE, whatever this process holds. */
   readonly holdsCapability: boolean;
   readonly env: NodeJS.ProcessEnv;
@@ -64,16 +64,16 @@ export interface Query {
  * Reads the facts. The host is asked only if the threshold is above what is wanted and we can neither write it
  * ourselves nor bind the port as we are, unless the query is thorough.
  *
- * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE).
+ * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE), and the signal's reason once that aborts.
  */
 export async function gather(query: Query): Promise<Facts> {
-  const { start, asker, env, holdsCapability, signal, ownTerminal = false, thorough = false } = query;
+  const { start, startBy, env, holdsCapability, signal, ownTerminal = false, thorough = false } = query;
   const where = place(env);
   // What does not decide whether the host is asked is read later: the host needs time for its answer.
   const here = once(() => require("../sysctl/resolve.js").resolve());
   const onHost = once(() => declaredBy(where));
   const boot = once(() => atBoot(where));
-  const asked = wanted(start, here, onHost, asker);
+  const asked = wanted(start, here, onHost, startBy);
   const goal = asked.value;
   const threshold = liveThreshold();
   const high = threshold === undefined || threshold > goal;
@@ -87,6 +87,7 @@ export async function gather(query: Query): Promise<Facts> {
   // If an option says what is wanted, nobody need read them.
   if (start === undefined) onHost();
   const host = await asking;
+  signal?.throwIfAborted();
   const network = whose(bridge, networkNamespace, host);
   return {
     threshold,
@@ -115,16 +116,16 @@ export async function gather(query: Query): Promise<Facts> {
 const WEB = 80;
 
 /**
- * The threshold that is wanted: `start`, which `asker` asks for (--start or PORTSHIM_START, or a program), else what
+ * The threshold that is wanted: `start`, which `startBy` asks for (--start or PORTSHIM_START, or a program), else what
  * the sysctl.d files here declare, else the host's, else 80.
  */
 export function wanted(
   start: number | undefined,
   here: () => Resolution,
   host: () => Resolution | undefined,
-  asker = "--start",
+  startBy = "--start",
 ): Wanted {
-  if (start !== undefined) return { value: start, by: asker, fromFile: false };
+  if (start !== undefined) return { value: start, by: startBy, fromFile: false };
   const declared = here().declared ?? host()?.declared;
   if (declared?.value === undefined) return { value: WEB, by: undefined, fromFile: false };
   return { value: declared.value, by: `${declared.file}:${declared.line}`, fromFile: true };

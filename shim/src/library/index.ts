@@ -1,5 +1,7 @@
-import { ensure, preview, type Task } from "../attempt/ensure.js";
+import { ensure } from "../attempt/ensure.js";
 import type { Done, EnsureOptions } from "../contract.js";
+import { gather } from "../facts/facts.js";
+import { planFor } from "../plan/plan.js";
 import { accept } from "./accept.js";
 import { exclusively } from "./lock.js";
 
@@ -18,14 +20,18 @@ export { type FailureCode, PortshimError } from "../failure.js";
 export async function ensurePorts(options: EnsureOptions = {}): Promise<Done> {
   const { signal, log, options: asked } = accept(options);
   signal?.throwIfAborted();
-  const task: Task = {
-    options: { ...asked, startBy: "This server" },
+  const facts = await gather({
+    start: asked.start,
+    startBy: "This server",
     env: process.env,
-    log,
     signal,
     // The server is this process: it can be asked.
     holdsCapability: true,
+  });
+  return ensure(facts, planFor(facts, asked.via), {
+    timeout: asked.timeout,
+    log,
+    signal,
     takeTurns: (work, isDone) => exclusively(work, isDone, { signal, patience: (asked.timeout + 2) * 1000 }),
-  };
-  return ensure(task, await preview(task));
+  });
 }

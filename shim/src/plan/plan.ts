@@ -25,7 +25,7 @@ export function named<T extends Pick<Route, "name" | "onlyNamed">>(all: readonly
 }
 
 /** Makes the plan from the facts alone; `via` limits and orders the routes (default: all, least intrusive first). */
-export function plan(facts: Facts, via?: readonly string[]): Plan {
+export function planFor(facts: Facts, via?: readonly string[]): Plan {
   const routes = named(ROUTES, via);
   return {
     satisfied:

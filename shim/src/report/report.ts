@@ -15,9 +15,11 @@ export function unsatisfied({ wanted, threshold }: Facts): string {
 }
 
 /** Assignments that the kernel would refuse, a sentence each; none if an option says what is wanted. */
-export function invalid({ declaredHere, declaredOnHost, wanted }: Facts): string[] {
+export function invalid(facts: Facts): string[] {
+  const { wanted } = facts;
+  // Nor are they read then: these two are read when they are first looked at.
   if (wanted.by !== undefined && !wanted.fromFile) return [];
-  return [...declaredHere.invalid, ...(declaredOnHost?.invalid ?? [])].map(
+  return [...facts.declaredHere.invalid, ...(facts.declaredOnHost?.invalid ?? [])].map(
     ({ file, line, text }) =>
       `${printable(file)}:${line} sets ${SETTING} to "${printable(text)}", which is invalid: ignored`,
   );
