@@ -19,8 +19,9 @@ const SENTENCES = {
   "no-guard": (detail: string) => `cannot change the host's firewall: ${detail}`,
   "guard-failed": (detail: string) => `nft failed on the host: ${detail}`,
   unchanged: (detail: string) => `the host reports success, but ${SETTING} is still ${detail}`,
-  "no-user": (detail: string) => `cannot switch to the user: ${detail}`,
-  "no-drop": (detail: string) => `cannot switch to the user: ${detail}`,
+  // The launcher says the same, but knows only the user's number.
+  "no-user": (detail: string) => `cannot switch to user ${detail}`,
+  "no-drop": (detail: string) => `cannot switch to user ${detail}`,
   // In the words of exec, and of the launcher.
   "not-found": (command: string) => `${command}: No such file or directory`,
   "not-executable": (command: string) => `${command}: Permission denied`,

@@ -11,6 +11,7 @@ declare namespace NodeJS {
     (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");
+    (id: "../reason.js"): typeof import("./reason.js");
     (id: "../report/remedy.js"): typeof import("./report/remedy.js");
     (id: "../report/report.js"): typeof import("./report/report.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");

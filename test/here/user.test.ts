@@ -79,14 +79,14 @@ for (const { promise, spec, files, expected, gosu } of CASES) {
 test("says what is wrong with it", () => {
   plant({ passwd: "web:x:1234:100::/srv/web:\nbad:x:4294967296:0::/:\n", group: "users:x:100:\n" });
   const sentences: [spec: string, sentence: RegExp][] = [
-    ["", /"" is not USER or USER:GROUP/],
-    ["bogus", /there is no user "bogus" in \/etc\/passwd/],
-    ["bo\x1b[1mgus\n", /there is no user "bo \[1mgus" in/],
-    ["web:bogus", /there is no group "bogus" in \/etc\/group/],
+    ["", /user "": that is not USER or USER:GROUP$/],
+    ["bogus", /user "bogus": there is no such user in \/etc\/passwd$/],
+    ["bo\x1b[1mgus\n", /user "bo \[1mgus": there is no such user/],
+    ["web:bogus", /user "web:bogus": there is no group "bogus" in \/etc\/group$/],
     ["web:users:x", /there is no group "users:x" in/],
-    ["-1", /-1 is not an id from 0 to 2147483647/],
-    ["web:2147483648", /2147483648 is not an id from 0 to 2147483647/],
-    ["bad", /\/etc\/passwd or \/etc\/group has an invalid id for user "bad"/],
+    ["-1", /-1 is not an id from 0 to 2147483647$/],
+    ["web:2147483648", /user "web:2147483648": 2147483648 is not an id from 0 to 2147483647$/],
+    ["bad", /user "bad": \/etc\/passwd or \/etc\/group has an invalid id$/],
   ];
   for (const [spec, sentence] of sentences) assert.throws(() => resolveUser(spec, root), sentence);
 });

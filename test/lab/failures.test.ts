@@ -80,7 +80,7 @@ test("no /etc/passwd", async () => {
   };
   const byName = await start("--user=www-data");
   await failed(byName, 64);
-  assert.is(byName.stderr, 'portshim: cannot switch to the user: there is no user "www-data" in /etc/passwd\n');
+  assert.is(byName.stderr, 'portshim: cannot switch to user "www-data": there is no such user in /etc/passwd\n');
   const byNumber = await start("--user=1000:1000");
   assert.equal(
     [byNumber.status, byNumber.stdout, await lab.threshold()],

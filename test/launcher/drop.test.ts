@@ -173,7 +173,7 @@ const REFUSED: readonly (readonly [
   sentence: string,
 ])[] = [
   ["not root", "65533", { ordinary: true }, 77, "only root can do that"],
-  ["an unknown user", "bogus", {}, 64, 'there is no user "bogus" in /etc/passwd'],
+  ["an unknown user", "bogus", {}, 64, "there is no such user in /etc/passwd"],
   ["an unknown group", "0:bogus", {}, 64, 'there is no group "bogus" in /etc/group'],
   ["an empty user", "", {}, 64, ""],
   ["no CAP_SETUID", "65534", { privileges: ["--bounding-set=-setuid"] }, 77, "this container's root lacks CAP_SETUID"],
@@ -188,7 +188,7 @@ for (const [why, user, situation, status, sentence] of REFUSED) {
         const whole =
           sentence === ""
             ? '--user must be a user\'s name or number, not ""'
-            : `cannot switch to the user: ${sentence}`;
+            : `cannot switch to user "${user}": ${sentence}`;
         assert.is(result.stderr, `portshim: ${whole}\n`);
       }
     }

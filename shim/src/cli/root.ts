@@ -4,7 +4,8 @@ import { networkNamespaceOf } from "../here/place.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
 import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
-import { no, reach, runOnHost, type Verdict, yes } from "../plan/reach.js";
+import { reach, runOnHost } from "../plan/reach.js";
+import { no, REASON, type Verdict, yes } from "../reason.js";
 import * as report from "../report/report.js";
 import type { Invocation } from "./command.js";
 
@@ -46,8 +47,7 @@ export function isHostsRoot({ bridge }: Facts): boolean {
 
 const asWeAre: Elevation = {
   name: "write",
-  verdict: (facts) =>
-    isHostsRoot(facts) ? yes("portshim runs as root here") : no("portshim does not run as root on the host"),
+  verdict: (facts) => (isHostsRoot(facts) ? yes(REASON.isRoot) : no(REASON.isNotRoot)),
   // After a plain su, PATH is still the caller's.
   command: (_facts, argv) => ["/usr/bin/env", HOST_ENVIRONMENT, ...argv],
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
@@ -64,12 +64,11 @@ export function factsOf({ options, env, holdsCapability, signal }: Invocation): 
 /** Why `command` cannot change the host from here, or not for us: the middle of a sentence; undefined: it can. */
 export function hindrance(facts: Facts, command: string): string | undefined {
   const { place, network } = facts;
-  if (place.hostRoot === undefined)
-    return `this is ${place.what}; ${command} works on the host itself, in a toolbox and in a distrobox`;
-  if (network === "own" || isApart(place)) return `this is ${place.what} with its own network, which is not the host's`;
+  if (place.hostRoot === undefined) return REASON.wrongPlace(place.what, command);
+  if (network === "own" || isApart(place)) return REASON.notHostsNetwork(place.what);
   if (network === "hosts") return undefined;
   const { usable, reason } = reach(facts);
-  return usable ? "cannot tell whether the network here is the host's" : reason;
+  return usable ? REASON.unknownNetwork : reason;
 }
 
 /** On the host, but in another network namespace than its init; false if we are not permitted to see that one. */
@@ -117,8 +116,7 @@ function waysToRoot(
   const verdicts = named(WAYS, via).map((way) => ({ way, ...(absent ?? way.verdict(facts, via !== undefined)) }));
   const [first, ...rest] = verdicts.filter(({ usable }) => usable).map(({ way }) => way);
   if (first) return [first, ...rest];
-  const offered = WAYS.map(({ name }) => name).join(", ");
-  const error = noWay(verdicts.at(-1)?.reason ?? `--via or PORTSHIM_VIA names none of ${offered}`);
+  const error = noWay(verdicts.at(-1)?.reason ?? REASON.noSuchRoute(WAYS.map(({ name }) => name)));
   error.remedy = remedy;
   throw error;
 }

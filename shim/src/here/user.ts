@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { PortshimError } from "../failure.js";
+import { REASON } from "../reason.js";
 import { printable } from "../text.js";
 import { contentOf } from "./file.js";
 
@@ -46,33 +47,34 @@ const UNREADABLE = "\u{fffd}";
  * accepts a number out of range if it is in the files, and ignores what follows a second colon.
  */
 export function resolveUser(spec: string, root = "/"): User {
-  if (spec === "" || spec.includes(UNREADABLE))
-    throw new PortshimError("no-user", `"${printable(spec)}" is not USER or USER:GROUP`);
+  const failed = (why: string) => new PortshimError("no-user", `"${printable(spec)}": ${why}`);
+  if (spec === "" || spec.includes(UNREADABLE)) throw failed(REASON.notUser);
   const [name = "", ...rest] = spec.split(":");
   const group = rest.join(":");
-  const { login, uid, gid, home } = accountOf(name, root);
-  const user =
-    group === ""
-      ? { uid, gid, groups: membershipsOf(login, root), home }
-      : { uid, gid: gidOf(group, root), groups: [], home };
-  if ([user.uid, user.gid, ...user.groups].every((id) => id >= 0 && id <= LARGEST_ID)) return user;
-  throw new PortshimError("no-user", `/etc/passwd or /etc/group has an invalid id for user "${printable(name)}"`);
+  const outOfRange = [name, group].find((part) => Number.isNaN(numberOf(part)));
+  if (outOfRange !== undefined) throw failed(REASON.noId(outOfRange, LARGEST_NUMBER));
+
+  const account = accountOf(name, root);
+  if (account === undefined) throw failed(REASON.noSuchUser);
+  const { login, uid, home } = account;
+  const gid = group === "" ? account.gid : gidOf(group, root);
+  if (gid === undefined) throw failed(REASON.noSuchGroup(group));
+  const user: User = { uid, gid, groups: group === "" ? membershipsOf(login, root) : [], home };
+  if ([uid, gid, ...user.groups].every((id) => id >= 0 && id <= LARGEST_ID)) return user;
+  throw failed(REASON.invalidId);
 }
 
-function accountOf(name: string, root: string): Account {
+function accountOf(name: string, root: string): Account | undefined {
   const wanted = name === "" ? (process.getuid?.() ?? 0) : numberOf(name);
   const account = lines(root, "etc/passwd")
     .map(([login = "", , uid, gid, , home = ""]) => ({ login, uid: idIn(uid), gid: idIn(gid), home }))
     .find(({ login, uid }) => (wanted === undefined ? login === name : uid === wanted));
-  if (account !== undefined) return account;
-  if (wanted === undefined) throw new PortshimError("no-user", `there is no user "${printable(name)}" in /etc/passwd`);
+  if (account !== undefined || wanted === undefined) return account;
   return { login: "", uid: wanted, gid: process.getgid?.() ?? 0, home: "/" };
 }
 
-function gidOf(group: string, root: string): number {
-  const gid = numberOf(group) ?? groups(root).find(({ title }) => title === group)?.gid;
-  if (gid === undefined) throw new PortshimError("no-user", `there is no group "${printable(group)}" in /etc/group`);
-  return gid;
+function gidOf(group: string, root: string): number | undefined {
+  return numberOf(group) ?? groups(root).find(({ title }) => title === group)?.gid;
 }
 
 function membershipsOf(login: string, root: string): number[] {
@@ -102,10 +104,9 @@ function idIn(field = ""): number {
   return INTEGER.test(field) ? Number(field) : Number.NaN;
 }
 
-/** USER or GROUP as an id; undefined: it is a name. Throws PortshimError `no-user` if it is a number out of range. */
+/** USER or GROUP as an id; undefined: it is a name. NaN: a number out of range. */
 function numberOf(text: string): number | undefined {
   if (!INTEGER.test(text)) return undefined;
   const number = Number(text);
-  if (number >= 0 && number <= LARGEST_NUMBER) return number;
-  throw new PortshimError("no-user", `${printable(text)} is not an id from 0 to ${LARGEST_NUMBER}`);
+  return number >= 0 && number <= LARGEST_NUMBER ? number : Number.NaN;
 }

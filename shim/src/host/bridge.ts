@@ -131,9 +131,3 @@ function isExecutable(path: string): boolean {
 export function isLocal(bridge: Bridge | undefined): boolean {
   return bridge !== undefined && bridge.path === undefined;
 }
-
-/** An integer as an argument. Throws PortshimError `no-way` if it is not a natural number. */
-export function checked(value: number): string {
-  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", `invalid number: ${value}`);
-  return String(value);
-}

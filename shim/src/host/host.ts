@@ -1,6 +1,6 @@
 import type { Place } from "../here/place.js";
 import { LARGEST, SETTING_FILE } from "../here/threshold.js";
-import { printable } from "../text.js";
+import type { Reason } from "../reason.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Result, start } from "./child.js";
 
@@ -129,50 +129,50 @@ function read(answer: string): Host | undefined {
 /** How a bus that cannot be used answers a bridge, and what mends it by place: root's containers have no session. */
 interface Trouble {
   readonly answer: RegExp;
-  readonly problem: string;
+  readonly problem: Reason;
   /** In a rootless container that somebody starts. */
-  readonly container?: string;
+  readonly container?: Reason;
   /** In a toolbox and the like, which somebody enters. */
-  readonly entered?: string;
+  readonly entered?: Reason;
 }
 
 const BUS_TROUBLE: readonly Trouble[] = [
   {
     answer: /ServiceUnknown|not provided by any \.service|not activatable/i,
-    problem: "the host has no flatpak, whose session helper runs commands for containers; install flatpak on the host",
+    problem: "noFlatpak",
   },
   {
     answer: /Permission denied|AccessDenied|not permitted|not authorized|SELinux/i,
-    problem: "the session bus denies access",
-    container: "; start the container with --security-opt label=disable",
-    entered: "; run portshim as the user who owns the bus",
+    problem: "busDenies",
+    container: "disableLabel",
+    entered: "beBusOwner",
   },
   {
     answer: /connection is closed|closed the connection|EOF|authentication failed/i,
-    problem: "the session bus is another user's; run portshim as the user who owns the bus",
+    problem: "othersBus",
   },
   {
     answer:
       /Can't find bus|autolaunch|dbus-launch|No such file|connection refused|determine address|invalid bus address/i,
-    problem: "there is no session bus here",
-    container:
-      "; start the container from a login session, with its bus: -v $XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus -e DBUS_SESSION_BUS_ADDRESS",
-    entered: "; start from a login session, which sets DBUS_SESSION_BUS_ADDRESS",
+    problem: "noBus",
+    container: "giveBus",
+    entered: "loginForBus",
   },
 ];
 
 function problem(result: Result, bridge: Bridge, place: Place): string {
+  // Loaded only now: the question does not wait for it.
+  const { REASON } = require("../reason.js");
   const name = bridge.path === undefined ? "this machine" : bridge.name;
-  if (result.timedOut) return `${name} did not answer within ${PATIENCE / 1000} seconds`;
-  const answer = `${name} answered: ${printable(result.stderr) || `no message, exit status ${result.status}`}`;
+  if (result.timedOut) return REASON.noAnswer(name, PATIENCE / 1000);
+  const answer = REASON.answered(name, result.stderr, result.status);
   if (!bridgeFailed(result) || NOT_STARTED.test(answer)) return answer;
   const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
-  return trouble ? `${trouble.problem}${remedy(trouble, place)} (${answer})` : answer;
-}
-
-function remedy({ container = "", entered = "" }: Trouble, { managedBy, name }: Place): string {
-  if (managedBy === "host") return entered;
-  return name === "rootless podman" ? container : "";
+  if (!trouble) return answer;
+  const remedy = place.managedBy === "host" ? trouble.entered : trouble.container;
+  const isOfUse = place.managedBy === "host" || place.name === "rootless podman";
+  const said = [trouble.problem, ...(remedy && isOfUse ? [remedy] : [])].map((reason) => REASON[reason]);
+  return `${said.join("; ")} (${answer})`;
 }
 
 /** What flatpak's session helper says of a command that it could not start. */

@@ -4,7 +4,8 @@ import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES } from "../host/bridge.js";
 import type { Result, RunOptions } from "../host/child.js";
 import { bridgeFailed, hostOf } from "../host/host.js";
-import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
+import { no, REASON, type Verdict, yes } from "../reason.js";
+import { answerOf, callHost, lacks, pathOf, reach } from "./reach.js";
 
 /** A way to be root on the host. */
 export interface Elevation {
@@ -64,7 +65,7 @@ export const run0: Elevation = {
     if (!may.usable) return may;
     const absent = lacks(facts, "run0");
     if (absent) return lacks(facts, "pkexec", "run0") ?? absent;
-    return isNamed || lacks(facts, "pkexec") ? may : no("only if the host has no pkexec, or with --via=run0");
+    return isNamed || lacks(facts, "pkexec") ? may : no(REASON.onlyWithoutPkexec);
   },
   // It would colour a terminal's background.
   command: (facts, argv) => [pathOf("run0", facts), "--background=", ...argv],
@@ -82,7 +83,7 @@ export const sudo: Elevation = {
   onlyNamed: true,
   verdict(facts) {
     const may = onHostsValue(facts);
-    return may.usable ? (lacks(facts, "sudo") ?? yes("sudo might not need a password")) : may;
+    return may.usable ? (lacks(facts, "sudo") ?? yes(REASON.sudoMight)) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
   run(facts, job) {
@@ -95,9 +96,8 @@ export const sudo: Elevation = {
 function onHostsValue(facts: Facts): Verdict {
   const reachable = reach(facts);
   if (!reachable.usable) return reachable;
-  if (facts.network === "own")
-    return no(`${facts.place.what} with its own network: the host's value does not apply here`);
-  if (facts.network === "unknown") return no("cannot tell whether the network here is the host's");
+  if (facts.network === "own") return no(REASON.otherNetwork(facts.place.what));
+  if (facts.network === "unknown") return no(REASON.unknownNetwork);
   return yes("");
 }
 
@@ -106,8 +106,8 @@ function throughPolkit(facts: Facts): Verdict {
   const may = onHostsValue(facts);
   if (!may.usable) return may;
   const { bridge } = facts;
-  if (hostOf(facts)?.polkit === false) return no("polkit is not running on the host");
-  return yes(bridge?.path ? `the host can be asked through ${bridge.name}` : "polkit can ask for a password");
+  if (hostOf(facts)?.polkit === false) return no(REASON.polkitIsDown);
+  return yes(bridge?.path ? REASON.canAsk(bridge.name) : REASON.needsPassword);
 }
 
 /** How a command is run on the host. */
@@ -151,7 +151,7 @@ async function askOnTerminal(
 function answered({ bridge }: Facts, { isDone }: Job, result: Result): Result {
   const isMute = result.status <= 1 && result.stdout + result.stderr === "";
   if (bridge?.path === undefined || !isMute || isDone()) return result;
-  throw new PortshimError("bridge-failed", `${bridge.name} ended without an answer: the session bus went away`);
+  throw new PortshimError("bridge-failed", REASON.busWentAway(bridge.name));
 }
 
 /** Polkit had nothing to ask with: pkexec and run0 then look for a terminal of their own. */
@@ -164,10 +164,14 @@ function hasNoAgent(answer: string): boolean {
 function refusal(answer: string): string {
   if (/^sudo:/.test(answer)) return answer;
   // systemd waits 25 seconds for polkit, whatever run0 is told.
-  if (/timed out/.test(answer)) return `nobody answered the password prompt within systemd's 25 seconds (${answer})`;
-  if (hasNoAgent(answer)) {
-    return `nobody can be asked for a password, as no polkit agent is running in this session (${answer})`;
-  }
-  if (/Error getting authority/.test(answer)) return `polkit is not running (${answer})`;
-  return `wrong password, or polkit does not allow it (${answer})`;
+  if (/timed out/.test(answer)) return REASON.systemdTimedOut(answer);
+  if (hasNoAgent(answer)) return REASON.noAgent(answer);
+  if (/Error getting authority/.test(answer)) return REASON.noPolkit(answer);
+  return REASON.wrongPassword(answer);
+}
+
+/** An integer for what root is asked to run. Throws PortshimError `no-way` if it is not a natural number. */
+export function checked(value: number): string {
+  if (!Number.isSafeInteger(value) || value < 0) throw new PortshimError("no-way", REASON.noNumber(value));
+  return String(value);
 }

@@ -1,6 +1,6 @@
 import type { Facts } from "../facts/facts.js";
 import { isSatisfied } from "../here/threshold.js";
-import { no, type Verdict } from "./reach.js";
+import { no, REASON, type Verdict } from "../reason.js";
 import { ROUTES, type Route } from "./route.js";
 
 /** A route, and whether it can be taken. */
@@ -33,7 +33,7 @@ export function planFor(facts: Facts, via?: readonly string[]): Plan {
     steps: routes.map((route) => ({ route, ...route.verdict(facts, via !== undefined) })),
     others: ROUTES.filter((route) => !routes.includes(route)).map((route) => ({
       route,
-      ...no(via ? "--via does not name it" : `only with --via=${route.name}`),
+      ...no(via ? REASON.notNamed : REASON.onlyNamed(route.name)),
     })),
   };
 }

@@ -3,11 +3,11 @@ import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
-import { checked } from "../host/bridge.js";
+import { no, REASON, type Verdict, yes } from "../reason.js";
 import { printable } from "../text.js";
 import type { Elevation } from "./elevation.js";
 import * as elevation from "./elevation.js";
-import { answerOf, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./reach.js";
+import { answerOf, lacks, pathOf, reach, runOnHost } from "./reach.js";
 
 /** One way to make sure that the server can bind its port. */
 export interface Route {
@@ -36,7 +36,7 @@ export interface Route {
 const write: Route = {
   name: "write",
   what: "write the setting directly",
-  verdict: ({ writable }) => (writable ? yes(`can write ${SETTING_FILE}`) : no(`cannot write ${SETTING_FILE}`)),
+  verdict: ({ writable }) => (writable ? yes(REASON.canWrite) : no(REASON.cannotWrite)),
   asRoot: () => undefined,
   async attempt(_facts, value) {
     try {
@@ -51,8 +51,7 @@ const capability: Route = {
   name: "capability",
   what: "nothing: the server can bind the port as it is (CAP_NET_BIND_SERVICE)",
   leavesThreshold: true,
-  verdict: ({ mayBind }) =>
-    mayBind ? yes("the server can bind the port as it is") : no("the server cannot bind the port as it is"),
+  verdict: ({ mayBind }) => (mayBind ? yes(REASON.canBind) : no(REASON.cannotBind)),
   asRoot: () => undefined,
   async attempt() {},
 };
@@ -78,14 +77,14 @@ const nsenter: Route = {
   verdict(facts) {
     const reachable = reach(facts);
     if (!reachable.usable) return reachable;
-    if (facts.network !== "own") return no("only for a container with its own network");
-    if (!facts.place.byUsersPodman) return no("only for a container that a user's own podman made");
-    return lacks(facts, "podman", "nsenter") ?? yes("the user who started this container owns its network");
+    if (facts.network !== "own") return no(REASON.onlyOwnNetwork);
+    if (!facts.place.byUsersPodman) return no(REASON.onlyUsersPodman);
+    return lacks(facts, "podman", "nsenter") ?? yes(REASON.ownsNetwork);
   },
   asRoot: () => undefined,
   async attempt(facts, value, timeout, signal) {
-    const inode = checked(facts.networkNamespace ?? -1);
-    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
+    const inode = elevation.checked(facts.networkNamespace ?? -1);
+    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, elevation.checked(value), pathOf("nsenter", facts)];
     const result = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
     if (result.status !== 0) throw new PortshimError("nsenter-failed", answerOf(result));
   },
@@ -122,5 +121,5 @@ export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run
 
 /** The sysctl(8) command that root is asked to run; it always prints something. */
 export function sysctl(facts: Facts, value: number): string[] {
-  return [pathOf("sysctl", facts), "-w", `${SETTING}=${checked(value)}`];
+  return [pathOf("sysctl", facts), "-w", `${SETTING}=${elevation.checked(value)}`];
 }
