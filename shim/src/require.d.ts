@@ -13,7 +13,7 @@ declare namespace NodeJS {
     (id: "../plan/route.js"): typeof import("./plan/route.js");
     (id: "../reason.js"): typeof import("./reason.js");
     (id: "../report/remedy.js"): typeof import("./report/remedy.js");
-    (id: "../report/report.js"): typeof import("./report/report.js");
+    (id: "../report/start.js"): typeof import("./report/start.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");
     (id: "./check.js"): typeof import("./cli/check.js");
     (id: "./cli/entrypoint.js"): typeof import("./cli/entrypoint.js");

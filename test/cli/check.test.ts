@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
-import { describe, paletteFor } from "../../shim/lib/cli/check.js";
-import { type Findings, find, wantedPorts } from "../../shim/lib/cli/findings.js";
+import { find, wantedPorts } from "../../shim/lib/cli/findings.js";
 import { planFor } from "../../shim/lib/plan/plan.js";
+import { describe, type Findings, paletteFor } from "../../shim/lib/report/check.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 

@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
 import type { Facts } from "../../shim/lib/facts/facts.js";
 import { planFor } from "../../shim/lib/plan/plan.js";
-import * as report from "../../shim/lib/report/report.js";
+import * as report from "../../shim/lib/report/start.js";
 import { has, inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 

@@ -5,7 +5,7 @@ import { keep, keepByHand, nextStep, removeByHand } from "../../shim/lib/report/
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 
-const test = suite("remedy");
+const test = suite("what a person can do");
 
 const SETTING = "net.ipv4.ip_unprivileged_port_start=80";
 const BY_HAND = `    sudo sysctl -w ${SETTING}`;

@@ -5,7 +5,7 @@ import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { hostOf } from "../host/host.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { nextStep } from "../report/remedy.js";
-import * as report from "../report/report.js";
+import * as report from "../report/start.js";
 
 /** How long the attempts can take, who is told of them, and what stops them. */
 export interface Terms {

@@ -142,5 +142,5 @@ function status() {
 }
 
 function report() {
-  return require("../report/report.js");
+  return require("../report/start.js");
 }

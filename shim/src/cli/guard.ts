@@ -7,12 +7,12 @@ import { isSatisfied, KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
 import { checked, type Elevation } from "../plan/elevation.js";
 import { answerOf, lacks, pathOf, runOnHost } from "../plan/reach.js";
-import * as report from "../report/report.js";
+import * as report from "../report/start.js";
 import { commandLine, enumerated } from "../text.js";
 import type { Command, Invocation } from "./command.js";
 import { wantedPorts } from "./findings.js";
 import { type Firewall, findFirewall } from "./firewall.js";
-import { type Errand, factsOf, haveRootDo, hindrance, isHostsRoot, type Work } from "./root.js";
+import { type Errand, factsOf, haveRootDo, hindrance, isHostsRoot, type RootCommand } from "./root.js";
 import { type Socket, waiting } from "./socket.js";
 import { STATUS } from "./status.js";
 
@@ -278,7 +278,7 @@ async function remove(facts: Facts, invocation: Invocation): Promise<number> {
 }
 
 /** What nft(8) is to change. */
-interface Change extends Work, Pick<Errand, "about" | "would" | "remedy"> {
+interface Change extends RootCommand, Pick<Errand, "about" | "would" | "remedy"> {
   /** The host then has our table. */
   readonly isThere: boolean;
 }

@@ -1,24 +1,21 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Options } from "../attempt/options.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
-import { isSatisfied, liveThreshold, SETTING } from "../here/threshold.js";
+import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { checked, type Elevation } from "../plan/elevation.js";
 import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import { answerOf, lacks } from "../plan/reach.js";
 import { sysctl } from "../plan/route.js";
-import { byHand, keepByHand, removeByHand } from "../report/remedy.js";
-import * as report from "../report/report.js";
-import { assignment, DROP_IN, dropIn, isDropIn } from "../sysctl/dropin.js";
+import { REASON } from "../reason.js";
+import * as report from "../report/persist.js";
+import { keepByHand, removeByHand } from "../report/remedy.js";
+import { summary } from "../report/start.js";
+import { assignment, DROP_IN, DROP_IN_PATH, dropIn, FOLDER, isDropIn } from "../sysctl/dropin.js";
 import { type Assignment, located, resolve } from "../sysctl/resolve.js";
-import { printable } from "../text.js";
 import type { Command, Invocation } from "./command.js";
-import { type Errand, factsOf, haveRootDo, hindrance, type Work } from "./root.js";
+import { type Errand, factsOf, haveRootDo, hindrance, type RootCommand } from "./root.js";
 import { STATUS } from "./status.js";
-
-/** The drop-in's path on the host. */
-const DROP_IN_PATH = `/${DROP_IN}`;
 
 /** `portshim persist`: makes the threshold permanent on the host. */
 export const persist: Command = {
@@ -29,14 +26,8 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   run,
 };
 
-/** What is done on the host as root. */
-interface Change extends Work {
-  readonly kind: "write" | "apply" | "remove";
-  /** The threshold to set. */
-  readonly value: number;
-  /** The drop-in's text afterwards; undefined: no drop-in. */
-  readonly text: string | undefined;
-}
+/** A change, and the command that makes it. */
+type Change = RootCommand & report.Change;
 
 /**
  * pkexec(1) and sudo(8) set PATH. tee follows links, and overwrites a file that was created since we looked; but only
@@ -47,56 +38,50 @@ const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
 // Not &&: MATE's agent parses the text as markup, and shows nothing if it is invalid.
 const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
 
-const FOREIGN = "it exists, and portshim did not write it";
-
-/** What the host has now. */
-interface State {
-  readonly text: string | undefined;
-  readonly threshold: number | undefined;
-}
-
 async function run(invocation: Invocation): Promise<number> {
   const { options, log } = invocation;
   if (options.remove && options.startBy === "--start") {
-    throw new PortshimError("bad-usage", "--remove restores what the host's other files set, and takes no --start");
+    throw new PortshimError("bad-usage", report.REMOVE_ALONE);
   }
   const facts = await factsOf(invocation);
-  log("detail", report.summary(facts));
+  log("detail", summary(facts));
   const { hostRoot: root = "/" } = facts.place;
   const reason = cannotKeep(facts);
   if (reason !== undefined) throw noPersist(reason);
 
   const winner = options.remove ? undefined : stronger(facts, root);
-  if (winner) log("notice", wins(winner, facts));
-  const work = options.remove ? removal(root) : keeping(facts, root);
-  if (work && work.kind !== "apply" && isForeign(root)) throw noPersist(FOREIGN);
-  if (work === undefined || isIn(root, work)) {
-    log("info", nothingToDo(facts, options, winner));
+  if (winner) log("notice", report.overrides(winner, facts.wanted.value));
+  const change = options.remove ? removal(root) : keeping(facts, root);
+  if (change && change.kind !== "apply" && isForeign(root)) throw noPersist(report.WHY.foreign);
+  if (change === undefined || isIn(root, change)) {
+    const permanent = winner ? undefined : madePermanentBy(facts);
+    const already = report.nothingToDo(facts.wanted.value, permanent && sourceOf(permanent));
+    log("info", options.remove ? report.NOTHING_TO_REMOVE : already);
     return STATUS.ok;
   }
-  if (work.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
+  if (change.kind === "write" && !existsSync(located(root, FOLDER))) throw noFolder();
   const errand: Errand = {
-    argv: work.argv,
-    about: aboutTo(work, facts),
-    would: would(work, facts),
-    remedy: options.remove ? removeByHand(work.value) : keepByHand(work.value),
-    absent: work.kind === "apply" ? lacks(facts, "sysctl") : undefined,
+    argv: change.argv,
+    about: report.aboutTo(change),
+    would: report.would(change),
+    remedy: options.remove ? removeByHand(change.value) : keepByHand(change.value),
+    absent: change.kind === "apply" ? lacks(facts, "sysctl") : undefined,
     noWay: noPersist,
     failed: "persist-failed",
-    by: (way) => carryOut(way, work, facts, invocation),
+    by: (way) => carryOut(way, change, facts, invocation),
   };
-  if (await haveRootDo(errand, facts, invocation)) log("info", done(work, winner === undefined));
+  if (await haveRootDo(errand, facts, invocation)) log("info", report.done(change, winner === undefined));
   return STATUS.ok;
 }
 
 function noPersist(reason: string): PortshimError {
-  return new PortshimError("no-persist", `cannot change ${DROP_IN_PATH} on the host: ${reason}`);
+  return new PortshimError("no-persist", report.cannot(reason));
 }
 
-/** systemd brings that folder; a command that made it as well would not fit into the prompt. */
+/** A command that made it as well would not fit into the prompt. */
 function noFolder(): PortshimError {
-  const error = noPersist(`the host has no /${FOLDER}`);
-  error.remedy = `Run this on the host, then persist again:\n    sudo mkdir -m 755 /${FOLDER}`;
+  const error = noPersist(report.WHY.noFolder);
+  error.remedy = report.MAKE_FOLDER;
   return error;
 }
 
@@ -108,18 +93,15 @@ export function cannotKeep(facts: Facts): string | undefined {
   const reason = hindrance(facts, "persist");
   if (reason !== undefined) return reason;
   const { place, threshold, afterRestart } = facts;
-  if (threshold === undefined) return `this kernel has no ${SETTING}`;
+  if (threshold === undefined) return REASON.noSetting;
   const isSeen = afterRestart !== undefined && place.hostRoot !== undefined && isReadable(place.hostRoot);
-  return isSeen ? undefined : `cannot read the host's /${FOLDER} from here`;
+  return isSeen ? undefined : report.WHY.unseen;
 }
-
-/** The drop-in's folder, below the host's root. */
-const FOLDER = dirname(DROP_IN);
 
 /**
  * The drop-in as we see it: links in its folder's path are followed within the host; the file itself must not be one.
  */
-function pathOf(root: string): Buffer {
+function fileIn(root: string): Buffer {
   return Buffer.concat([located(root, FOLDER), Buffer.from(`/${basename(DROP_IN)}`)]);
 }
 
@@ -136,7 +118,7 @@ function isReadable(root: string): boolean {
 /** The drop-in's text; undefined if there is none, or it is not a regular file. */
 function current(root: string): string | undefined {
   try {
-    return lstatSync(pathOf(root)).isFile() ? readFileSync(pathOf(root), "utf8") : undefined;
+    return lstatSync(fileIn(root)).isFile() ? readFileSync(fileIn(root), "utf8") : undefined;
   } catch {
     return undefined;
   }
@@ -144,7 +126,7 @@ function current(root: string): string | undefined {
 
 function isForeign(root: string): boolean {
   try {
-    lstatSync(pathOf(root));
+    lstatSync(fileIn(root));
   } catch {
     return false;
   }
@@ -158,7 +140,11 @@ function isForeign(root: string): boolean {
  */
 export function keeping(facts: Facts, root: string): Change {
   const { value } = facts.wanted;
-  if (madePermanentBy(facts)) return { kind: "apply", argv: () => sysctl(facts, value), value, text: current(root) };
+  const permanent = madePermanentBy(facts);
+  if (permanent) {
+    const argv = () => sysctl(facts, value);
+    return { kind: "apply", setBy: sourceOf(permanent), argv, value, text: current(root) };
+  }
   const text = dropIn(checked(value));
   const script = isSatisfied(facts.threshold, value) ? WRITE : WRITE_AND_SET;
   return { kind: "write", argv: () => ["/bin/sh", "-c", script], input: text, value, text };
@@ -172,58 +158,53 @@ export function removal(root: string): Change | undefined {
   return { kind: "remove", argv, input: assignment(checked(value)), value, text: undefined };
 }
 
-function stateOf(root: string): State {
+function stateOf(root: string): report.State {
   return { text: current(root), threshold: liveThreshold() };
 }
 
 /** Whether the file is as wanted. */
-function isFiled({ text }: State, work: Change): boolean {
-  return text === work.text;
+function isFiled({ text }: report.State, change: report.Change): boolean {
+  return text === change.text;
 }
 
 /** Whether the threshold is as wanted; only --remove raises it. */
-function isSet({ threshold }: State, { kind, value }: Change): boolean {
+function isSet({ threshold }: report.State, { kind, value }: report.Change): boolean {
   return kind === "remove" ? threshold === value : isSatisfied(threshold, value);
 }
 
-function isIn(root: string, work: Change): boolean {
+function isIn(root: string, change: report.Change): boolean {
   const state = stateOf(root);
-  return isFiled(state, work) && isSet(state, work);
-}
-
-function nothingToDo(facts: Facts, { remove }: Options, winner: Assignment | undefined): string {
-  if (remove) return `Nothing to do: the host has no ${DROP_IN_PATH}.`;
-  const permanent = madePermanentBy(facts);
-  if (winner || !permanent) return `Nothing to do: the host has ${DROP_IN_PATH} already.`;
-  return `Nothing to do: any user can bind ports ${facts.wanted.value} and up, also after a reboot (${sourceOf(permanent)}).`;
+  return isFiled(state, change) && isSet(state, change);
 }
 
 /** The assignment in another file on the host that would win after a reboot, with a higher value. */
 function stronger({ wanted }: Facts, root: string): Assignment | undefined {
-  const change = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
-  const { declared, invalid } = resolve(root, change, "boot");
+  const ours = new Map([[DROP_IN, dropIn(checked(wanted.value))]]);
+  const { declared, invalid } = resolve(root, ours, "boot");
   const winner = [declared, ...invalid].find((one) => one && !one.file.endsWith(DROP_IN_PATH));
   return winner?.value !== undefined && winner.value <= wanted.value ? undefined : winner;
 }
 
-function wins({ file, line, text }: Assignment, { wanted }: Facts): string {
-  return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted.value}.`;
-}
-
-/** Throws PortshimError, with the next step if the work is half done; logs that if it was stopped in the middle. */
+/** Throws PortshimError, with the next step if the change is half made; logs that if it was stopped in the middle. */
 async function carryOut(
   way: Elevation,
-  work: Change,
+  change: Change,
   facts: Facts,
   { options, log, signal }: Invocation,
 ): Promise<void> {
   const timeout = options.timeout * 1000;
   const { hostRoot: root = "/" } = facts.place;
   const before = stateOf(root);
-  const { input } = work;
+  const { input } = change;
   let failure: PortshimError;
   try {
-    const result = await way.run(facts, { argv: work.argv(), input, timeout, signal, isDone: () => isIn(root, work) });
+    const result = await way.run(facts, {
+      argv: change.argv(),
+      input,
+      timeout,
+      signal,
+      isDone: () => isIn(root, change),
+    });
     const saidYes = result.status === 0 && result.stderr === "";
     failure = new PortshimError("persist-failed", saidYes ? "the host reports success" : answerOf(result));
   } catch (error) {
@@ -232,13 +213,14 @@ async function carryOut(
   }
   // Whatever the answer was: look at what was done.
   const after = stateOf(root);
-  if (isFiled(after, work) && isSet(after, work)) {
-    if (work.kind === "write") settle(root);
+  if (isFiled(after, change) && isSet(after, change)) {
+    if (change.kind === "write") settle(root);
     return;
   }
   const isTouched = after.text !== before.text || after.threshold !== before.threshold;
   if (isTouched || failure.code === "persist-failed") {
-    failure.remedy = [halfDone(root, work, before, after), nextStep(work, before, after)].join("\n");
+    const { value: boot } = bootThreshold(resolve(root, new Map(), "boot"));
+    failure.remedy = [report.halfDone(change, before, after, boot), report.finish(change, before, after)].join("\n");
   }
   if (isTouched && signal.aborted) log("notice", failure.remedy);
   throw failure;
@@ -247,61 +229,8 @@ async function carryOut(
 /** Makes the file survive a power cut. fsync(2) accepts a descriptor that is open for reading. */
 function settle(root: string): void {
   try {
-    const file = openSync(pathOf(root), "r");
+    const file = openSync(fileIn(root), "r");
     fsyncSync(file);
     closeSync(file);
   } catch {}
-}
-
-/** What is done of the work, and what is not. */
-function halfDone(root: string, work: Change, before: State, after: State): string {
-  const { value } = bootThreshold(resolve(root, new Map(), "boot"));
-  return `Now ${fileNow(work, before, after)}; ${SETTING} is ${after.threshold}, and will be ${value} after the host's next reboot.`;
-}
-
-function fileNow(work: Change, before: State, { text }: State): string {
-  if (text === undefined) return `there is no ${DROP_IN_PATH}`;
-  if (text === work.text) return `${DROP_IN_PATH} is there`;
-  if (text === before.text) return `${DROP_IN_PATH} is what it was`;
-  if (text === "") return `${DROP_IN_PATH} is empty`;
-  return work.text?.startsWith(text) ? `${DROP_IN_PATH} is half written` : `${DROP_IN_PATH} holds something else`;
-}
-
-/** The one thing to do after that. */
-function nextStep(work: Change, before: State, after: State): string {
-  if (isFiled(after, work)) return `Run this on the host:\n    ${byHand(work.value)}`;
-  if (work.kind === "remove") return removeByHand(work.value);
-  if (after.text === before.text) return keepByHand(work.value);
-  return "Make room on the host's disk and run it again, or undo it:\n    portshim persist --remove";
-}
-
-function aboutTo(work: Change, facts: Facts): string {
-  const { kind, value } = work;
-  if (kind === "remove") return `Removing ${DROP_IN_PATH} on the host, and setting ${SETTING} to ${value}`;
-  if (kind === "apply") return `${neverApplied(facts)}: setting it now`;
-  return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
-}
-
-/** aboutTo() for --dry-run. */
-function would(work: Change, facts: Facts): string {
-  const { kind, value } = work;
-  if (kind === "remove") return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${value}`;
-  if (kind === "apply") return neverApplied(facts);
-  return `Would write this on the host, as ${DROP_IN_PATH}:\n${indented(work)}`;
-}
-
-function neverApplied(facts: Facts): string {
-  const kept = madePermanentBy(facts);
-  return `${kept ? sourceOf(kept) : "a file"} sets it on the host, but it was never applied`;
-}
-
-function indented({ text = "" }: Change): string {
-  return text.trimEnd().replace(/^/gm, "    ");
-}
-
-function done({ kind, value }: Change, isKept: boolean): string {
-  if (kind === "remove") return `Done. ${DROP_IN_PATH} is gone, and any user can bind ports ${value} and up.`;
-  const until = isKept ? "also after a reboot" : "until the host reboots";
-  const undo = kind === "write" ? " To undo it:\n    portshim persist --remove" : "";
-  return `Done. Any user can now bind ports ${value} and up, ${until}.${undo}`;
 }

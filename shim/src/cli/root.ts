@@ -6,13 +6,13 @@ import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
 import { reach, runOnHost } from "../plan/reach.js";
 import { no, REASON, type Verdict, yes } from "../reason.js";
-import * as report from "../report/report.js";
+import * as report from "../report/start.js";
 import type { Invocation } from "./command.js";
 
 // What portshim's own commands have the host's root do.
 
 /** What root is asked to run. Between us and root there are only constants and checked integers. */
-export interface Work {
+export interface RootCommand {
   /**
    * One plain command: polkit's prompt shows 80 characters, and people have to see all of what they confirm.
    * Throws PortshimError if the host lacks the program; call it only if there is something to do.
@@ -22,8 +22,8 @@ export interface Work {
   readonly input?: string;
 }
 
-/** A work, what is said of it, and how it is done. */
-export interface Errand extends Pick<Work, "argv"> {
+/** Something that root does on the host: what is said of it, and how it is done. */
+export interface Errand extends Pick<RootCommand, "argv"> {
   /** What is about to be done; lines. */
   readonly about: string;
   /** The same for --dry-run. */

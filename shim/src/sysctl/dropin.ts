@@ -1,13 +1,19 @@
 import { SETTING } from "../here/threshold.js";
 
+/** The folder of the drop-ins that people write, below the host's root. */
+export const FOLDER = "etc/sysctl.d";
+
 /**
  * The drop-in that `portshim persist` writes, below the host's root. By its number (sysctl.d(5)) it comes after those
  * that distributions ship, and before the ones that people name 99.
  */
-export const DROP_IN = "etc/sysctl.d/90-portshim.conf";
+export const DROP_IN = `${FOLDER}/90-portshim.conf`;
+
+/** The same on the host itself. */
+export const DROP_IN_PATH = `/${DROP_IN}`;
 
 /** The drop-in that a person is told to write by hand; not the same, because `persist --remove` must not remove it. */
-export const BY_HAND = "etc/sysctl.d/90-ports.conf";
+export const BY_HAND = `${FOLDER}/90-ports.conf`;
 
 /** The first words of our own file, by which we recognize it. */
 const MARK = "# Written by portshim persist";

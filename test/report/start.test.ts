@@ -1,11 +1,11 @@
 import * as assert from "uvu/assert";
 import { PortshimError } from "../../shim/lib/failure.js";
 import { planFor } from "../../shim/lib/plan/plan.js";
-import * as report from "../../shim/lib/report/report.js";
+import * as report from "../../shim/lib/report/start.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";
 import { suite } from "../suite.js";
 
-const test = suite("report");
+const test = suite("what a start says");
 const NAME = "net.ipv4.ip_unprivileged_port_start";
 
 test("what is wanted, by a file, an option, nobody", () => {
