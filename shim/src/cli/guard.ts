@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Options } from "../attempt/options.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
+import { type Socket, waiting } from "../here/socket.js";
 import { isSatisfied, KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
 import { checked, type Elevation } from "../plan/elevation.js";
@@ -13,7 +14,6 @@ import type { Command, Invocation } from "./command.js";
 import { wantedPorts } from "./findings.js";
 import { type Firewall, findFirewall } from "./firewall.js";
 import { type Errand, factsOf, haveRootDo, hindrance, isHostsRoot, type RootCommand } from "./root.js";
-import { type Socket, waiting } from "./socket.js";
 import { STATUS } from "./status.js";
 
 /** `portshim guard`: of the ports that the lowered threshold opens, only the wanted ones can be reached from outside. */

@@ -1,3 +1,4 @@
+import type { Holder } from "../here/holder.js";
 import type { Network } from "../here/place.js";
 import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
@@ -57,13 +58,6 @@ export interface Port {
   readonly error: string | null;
   /** Who listens on it, as far as we can see; null: nobody. */
   readonly holders: readonly Holder[] | null;
-}
-
-/** A process that listens on a port. */
-export interface Holder {
-  readonly pid: number;
-  /** Its name, at most 15 bytes (proc_pid_comm(5)). */
-  readonly name: string;
 }
 
 /** How words stand out; each function returns its text, coloured or not. */

@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import * as assert from "uvu/assert";
-import { holders } from "../../shim/lib/cli/holder.js";
+import { holders } from "../../shim/lib/here/holder.js";
 import { suite } from "../suite.js";
 
 const test = suite("holder");

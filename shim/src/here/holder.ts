@@ -1,8 +1,14 @@
 import { readdirSync, readlinkSync } from "node:fs";
-import { contentOf } from "../here/file.js";
-import type { Holder } from "../report/check.js";
 import { printable } from "../text.js";
+import { contentOf } from "./file.js";
 import { waiting } from "./socket.js";
+
+/** A process that listens on a port. */
+export interface Holder {
+  readonly pid: number;
+  /** Its name, at most 15 bytes (proc_pid_comm(5)). */
+  readonly name: string;
+}
 
 /**
  * Who listens on TCP `port` in our network namespace, as far as we can see: other users' processes hide their
