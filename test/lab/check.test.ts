@@ -8,14 +8,13 @@ import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
+import { BASE, NAME } from "./start.js";
 
 const test = suite("portshim check", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
 /** A terminal's escape sequence for colours. */
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, "g");
 const FILE = `/proc/sys/${NAME.replaceAll(".", "/")}`;
-const BASE = "localhost/portshim-lab/base:1";
 const BRIDGE = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
 
 const isValid = new Ajv2020().compile(JSON.parse(readFileSync(join(ROOT, "docs", "check.schema.json"), "utf8")));

@@ -6,11 +6,11 @@ import { suite } from "../suite.js";
 import { withDialog } from "./dialog.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 import { atTheLock } from "./lock.js";
+import { NAME } from "./start.js";
 import { assertBound, assertRefused, type Start, together } from "./together.js";
 
 const test = suite("a desktop", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
 const STARTED = ["--", "sh", "-c", "echo started"];
 const DISMISSED = "portshim: the password prompt was dismissed\n";
 /** The host's commands, as polkit sees them. */

@@ -2,14 +2,11 @@ import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { CONTAINERS_PORTSHIM, hostNetwork, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
+import { BASE, BY_HAND, NAME, STARTED } from "./start.js";
 
 const test = suite("what can go wrong on the way", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const BASE = "localhost/portshim-lab/base:1";
-const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
 const WITHOUT_NODE = { PATH: "/usr/bin:/bin" };
-const STARTED = ["--", "/bin/sh", "-c", "echo started"];
 
 let lab: Lab;
 

@@ -4,11 +4,9 @@ import { suite } from "../suite.js";
 import { type Agent, startAgent } from "./agent.js";
 import { type Lab, type Running, startLab } from "./lab.js";
 import { atTheLock } from "./lock.js";
+import { ASKED, NAME } from "./start.js";
 
 const test = suite("the library, in a toolbox", "lab", "nodes");
-
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
 
 let lab: Lab;
 let agent: Agent | undefined;

@@ -4,12 +4,11 @@ import { startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, startLab } from "./lab.js";
 import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
+import { BASE, NAME } from "./start.js";
 
 const test = suite("portshim persist", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
 const FILE = "/etc/sysctl.d/90-portshim.conf";
-const BASE = "localhost/portshim-lab/base:1";
 const text = (
   value: number,
 ) => `# Written by portshim persist: any user can bind ports ${value} and up, also after a reboot.

@@ -7,6 +7,7 @@ import {
   ANOTHER,
   assertStarted,
   BASE,
+  FLATPAK_SPAWN,
   HOST_NETWORK,
   NAME,
   SEE,
@@ -18,7 +19,6 @@ import {
 const test = suite("every place and every route", "lab", "nodes");
 
 const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
-const FLATPAK_SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
 
 let lab: Lab;
 let shim: string[];

@@ -5,13 +5,9 @@ import { suite } from "../suite.js";
 import { type Agent, startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, hostNetwork } from "./container.js";
 import { type Lab, type Running, startLab } from "./lab.js";
+import { BASE, BY_HAND, NAME, STARTED } from "./start.js";
 
 const test = suite("a real password prompt", "lab", "nodes");
-
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const BASE = "localhost/portshim-lab/base:1";
-const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
-const STARTED = ["--", "/bin/sh", "-c", "echo started"];
 
 let lab: Lab;
 let agent: Agent | undefined;

@@ -5,11 +5,11 @@ import * as assert from "uvu/assert";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { type Lab, startLab } from "./lab.js";
+import { BASE } from "./start.js";
 
 const test = suite("publishing a port, as README says", "lab", "nodes");
 
 const FILE = "/etc/sysctl.d/90-portshim.conf";
-const BASE = "localhost/portshim-lab/base:1";
 const SERVER = ["--rm", "--name", "web", "--hostname", "published", BASE, "busybox", "httpd", "-f", "-h", "/etc"];
 
 /** README's section: the errors that people search for, and the commands that help. */

@@ -3,11 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, startLab } from "./lab.js";
-import { askedDuring, BASE, NAME } from "./start.js";
+import { ASKED, askedDuring, BASE } from "./start.js";
 
 const test = suite("services", "lab", "nodes");
-
-const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
 
 let lab: Lab;
 

@@ -2,11 +2,24 @@ import { machine } from "node:os";
 import * as assert from "uvu/assert";
 import type { Lab, Result } from "./lab.js";
 
+/** The setting. */
 export const NAME = "net.ipv4.ip_unprivileged_port_start";
 const FILE = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
 /** The lab's image with everything but Node and portshim. */
 export const BASE = "localhost/portshim-lab/base:1";
+
+/** What follows portshim's options where only the start counts. */
+export const STARTED = ["--", "/bin/sh", "-c", "echo started"];
+
+/** The host's command that polkit is asked about, as it shows it. */
+export const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
+
+/** The one thing to do on the host if portshim cannot. */
+export const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
+
+/** The toolbox's bridge, where Debian has it. */
+export const FLATPAK_SPAWN = "/usr/libexec/flatpak-xdg-utils/flatpak-spawn";
 
 /** What follows portshim's options in a container: the command prints the value, and that it was started. */
 export const SEE = ["--", "/bin/sh", "-c", `echo "started at $(cat ${FILE})"`];

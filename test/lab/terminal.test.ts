@@ -7,11 +7,10 @@ import { suite } from "../suite.js";
 import { CONTAINERS_PORTSHIM, hostNetwork } from "./container.js";
 import { type Lab, startLab } from "./lab.js";
 import { openPty, type Pty } from "./pty.js";
+import { BASE, NAME } from "./start.js";
 
 const test = suite("a terminal without any agent", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const BASE = "localhost/portshim-lab/base:1";
 const BY_HAND = `    sudo sysctl -w ${NAME}=80`;
 const STARTED = ["--start=80", "--", "/bin/sh", "-c", "echo started"];
 const NO_AGENT = "nobody can be asked for a password, as no polkit agent is running in this session (";

@@ -3,12 +3,11 @@ import { suite } from "../suite.js";
 import { type Agent, startAgent } from "./agent.js";
 import { type Lab, startLab } from "./lab.js";
 import { atTheLock } from "./lock.js";
+import { ASKED, NAME } from "./start.js";
 import { assertBound, assertRefused, together } from "./together.js";
 
 const test = suite("servers that start together", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
-const ASKED = `/usr/sbin/sysctl -w ${NAME}=80`;
 const REFUSED = `portshim: permission denied by the host: wrong password, or polkit does not allow it (`;
 
 let lab: Lab;

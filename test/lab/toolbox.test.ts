@@ -5,13 +5,11 @@ import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { type Lab, type RunOptions, startLab } from "./lab.js";
 import { RUN0_ASKS, withoutPkexec } from "./pkexec.js";
+import { BY_HAND, NAME, STARTED } from "./start.js";
 
 const test = suite("the main job, in a toolbox", "lab", "nodes");
 
-const NAME = "net.ipv4.ip_unprivileged_port_start";
 const ROOT_COMMAND = `/usr/bin/pkexec /usr/sbin/sysctl -w ${NAME}=80`;
-const BY_HAND = `Run this on the host, then start again:\n    sudo sysctl -w ${NAME}=80\n`;
-const STARTED = ["--", "/bin/sh", "-c", "echo started"];
 const PORTSHIM = "/usr/local/bin/portshim";
 
 let lab: Lab;
