@@ -7,7 +7,7 @@ declare namespace NodeJS {
     (id: "../attempt/ensure.js"): typeof import("./attempt/ensure.js");
     (id: "../here/bind.js"): typeof import("./here/bind.js");
     (id: "../here/capabilities.js"): typeof import("./here/capabilities.js");
-    (id: "../launcher/drop.js"): typeof import("./launcher/drop.js");
+    (id: "../protocol/drop.js"): typeof import("./protocol/drop.js");
     (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");

@@ -1,6 +1,6 @@
 import { gather } from "../facts/facts.js";
-import { dropTo } from "../launcher/drop.js";
 import { planFor } from "../plan/plan.js";
+import { dropTo } from "../protocol/drop.js";
 import { describe, type Findings, paletteFor } from "../report/check.js";
 import { parse } from "./arguments.js";
 import type { Command, Invocation } from "./command.js";

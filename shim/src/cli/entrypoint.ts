@@ -2,7 +2,7 @@ import { fstatSync } from "node:fs";
 import { gather, type Query } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
-import { LAUNCHER, type Reply, send } from "../launcher/reply.js";
+import { LAUNCHER, type Reply, send } from "../protocol/reply.js";
 import { printable } from "../text.js";
 import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./arguments.js";
 import type { Command } from "./command.js";
@@ -96,7 +96,7 @@ async function runStart({ options, command }: Arguments, context: Context): Prom
   if (options.help) return printed(help().help(commands(), require("../plan/route.js").ROUTES));
   if (options.version) return printed(`portshim ${require("./version.js").VERSION}\n`);
   const { start, startBy, user, via, timeout, dryRun } = options;
-  const drop = user === undefined ? undefined : require("../launcher/drop.js").dropTo(user);
+  const drop = user === undefined ? undefined : require("../protocol/drop.js").dropTo(user);
   const gathering = gather({ ...context, start, startBy, ownTerminal: true, thorough: dryRun });
   // By now the host is at work on its answer, which takes as long as to load what is needed then.
   const { planFor } = require("../plan/plan.js");
