@@ -486,7 +486,7 @@ test("a reply to a launcher that has been killed is no error", async () => {
   const script = `process.stdin.once("data", () => { require(LIBRARY).send({ refused: true }); console.log("went on"); }).resume()`;
   const helper = spawn(
     node(26),
-    ["-e", script.replace("LIBRARY", JSON.stringify(join(LIBRARY, "launcher", "reply.js")))],
+    ["-e", script.replace("LIBRARY", JSON.stringify(join(LIBRARY, "protocol", "reply.js")))],
     {
       stdio: ["pipe", "pipe", "pipe", "pipe"],
     },
