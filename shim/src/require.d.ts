@@ -8,11 +8,9 @@ declare namespace NodeJS {
     (id: "../here/bind.js"): typeof import("./here/bind.js");
     (id: "../here/capabilities.js"): typeof import("./here/capabilities.js");
     (id: "../protocol/drop.js"): typeof import("./protocol/drop.js");
-    (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");
     (id: "../reason.js"): typeof import("./reason.js");
-    (id: "../report/remedy.js"): typeof import("./report/remedy.js");
     (id: "../report/start.js"): typeof import("./report/start.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");
     (id: "./check.js"): typeof import("./cli/check.js");
@@ -24,7 +22,6 @@ declare namespace NodeJS {
     (id: "./help.js"): typeof import("./cli/help.js");
     (id: "./output.js"): typeof import("./cli/output.js");
     (id: "./persist.js"): typeof import("./cli/persist.js");
-    (id: "./remedy.js"): typeof import("./report/remedy.js");
     (id: "./status.js"): typeof import("./cli/status.js");
     (id: "./terminal.js"): typeof import("./plan/terminal.js");
     (id: "./version.js"): typeof import("./cli/version.js");

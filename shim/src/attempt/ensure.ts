@@ -5,7 +5,7 @@ import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { hostOf } from "../host/host.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { nextStep } from "../report/remedy.js";
-import * as report from "../report/start.js";
+import { aboutToRun, invalid, success, summary, tried, unsatisfied } from "../report/start.js";
 
 /** How long the attempts can take, who is told of them, and what stops them. */
 export interface Terms {
@@ -36,14 +36,14 @@ export async function ensure(facts: Facts, plan: Plan, terms: Terms): Promise<Do
 
 async function tryAll(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
   const { log, signal } = terms;
-  log("detail", report.summary(facts));
-  for (const line of report.invalid(facts)) log("info", line);
+  log("detail", summary(facts));
+  for (const line of invalid(facts)) log("info", line);
   if (plan.satisfied) return "already";
   if (facts.threshold === undefined && !facts.mayBind)
     throw new PortshimError("no-setting", String(facts.wanted.value));
 
   const usable = plan.steps.filter((step) => step.usable);
-  if (!usable[0]?.route.leavesThreshold) log("info", report.unsatisfied(facts));
+  if (!usable[0]?.route.leavesThreshold) log("info", unsatisfied(facts));
   let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
   for (const step of usable) {
     try {
@@ -54,7 +54,7 @@ async function tryAll(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
       last = error;
     }
   }
-  last.remedy = [...report.tried(facts, usable), nextStep(facts)].join("\n");
+  last.remedy = [...tried(facts, usable), nextStep(facts)].join("\n");
   throw last;
 }
 
@@ -69,15 +69,15 @@ async function carryOut({ route }: Step, facts: Facts, { timeout, log, signal }:
   // Somebody else can have lowered it while the host was asked, or while another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
-  if (asRoot) log("notice", report.aboutToRun(asRoot, facts));
+  if (asRoot) log("notice", aboutToRun(asRoot, facts));
   const attempting = route.attempt(facts, value, timeout * 1000, signal);
   // Composed while the host works.
-  const success = route.leavesThreshold ? undefined : report.success(facts);
+  const done = route.leavesThreshold ? undefined : success(facts);
   await attempting;
   signal?.throwIfAborted();
-  if (success === undefined) return route.name;
+  if (done === undefined) return route.name;
   const now = liveThreshold();
   if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now));
-  log("info", success);
+  log("info", done);
   return route.name;
 }

@@ -5,8 +5,7 @@ import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
 import { no, REASON, type Verdict, yes } from "../reason.js";
 import { printable } from "../text.js";
-import type { Elevation } from "./elevation.js";
-import * as elevation from "./elevation.js";
+import { checked, type Elevation, pkexec, run0, sudo } from "./elevation.js";
 import { answerOf, lacks, pathOf, reach, runOnHost } from "./reach.js";
 
 /** One way to make sure that the server can bind its port. */
@@ -83,8 +82,8 @@ const nsenter: Route = {
   },
   asRoot: () => undefined,
   async attempt(facts, value, timeout, signal) {
-    const inode = elevation.checked(facts.networkNamespace ?? -1);
-    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, elevation.checked(value), pathOf("nsenter", facts)];
+    const inode = checked(facts.networkNamespace ?? -1);
+    const script = ["/bin/sh", "-c", SET_IN_NAMESPACE, "sh", inode, checked(value), pathOf("nsenter", facts)];
     const result = await runOnHost(facts, [pathOf("podman", facts), "unshare", ...script], { timeout, signal });
     if (result.status !== 0) throw new PortshimError("nsenter-failed", answerOf(result));
   },
@@ -112,14 +111,17 @@ function bySysctl(elevation: Elevation, what: string): Route {
   };
 }
 
-const pkexec = bySysctl(elevation.pkexec, "have the host's root set it, after one password prompt");
-const run0 = bySysctl(elevation.run0, "the same, if the host has no pkexec");
-const sudo = bySysctl(elevation.sudo, "have the host's root set it, if sudo needs no password");
-
 /** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
-export const ROUTES: readonly Route[] = [write, capability, nsenter, pkexec, run0, sudo];
+export const ROUTES: readonly Route[] = [
+  write,
+  capability,
+  nsenter,
+  bySysctl(pkexec, "have the host's root set it, after one password prompt"),
+  bySysctl(run0, "the same, if the host has no pkexec"),
+  bySysctl(sudo, "have the host's root set it, if sudo needs no password"),
+];
 
 /** The sysctl(8) command that root is asked to run; it always prints something. */
 export function sysctl(facts: Facts, value: number): string[] {
-  return [pathOf("sysctl", facts), "-w", `${SETTING}=${elevation.checked(value)}`];
+  return [pathOf("sysctl", facts), "-w", `${SETTING}=${checked(value)}`];
 }
