@@ -48,7 +48,8 @@ test.before.each(async () => {
   await lab.asHost(["nft", "flush", "ruleset"]);
 });
 
-const WANTED = ["tcp 80", "tcp 443", "udp 443"];
+const WANTED_TCP = ["tcp 80", "tcp 443"];
+const WANTED = [...WANTED_TCP, "udp 443"];
 const ROOTS = ["tcp 22", "tcp 111", "tcp 631", "udp 631"];
 const USERS = ["tcp 81", "tcp 500", "tcp 1023", "udp 500", "udplite 600"];
 const OTHERS = [...USERS, "tcp 900"];
@@ -304,6 +305,35 @@ test("a host without nft: the rules are printed, and --apply says what is missin
   }
 });
 
+for (const [name, folder, keep] of [
+  ["Arch", "/usr/bin", `run this on the host:\n${KEEP.join("\n")}`],
+  ["NixOS", "/run/current-system/sw/bin", "add them to networking.nftables in the host's configuration."],
+] as const) {
+  test(`a host that has nft where ${name} has it: it is asked, shown and used there`, async () => {
+    const nft = `${folder}/nft`;
+    const drop = "add table inet web; add chain inet web input { type filter hook input priority 0; policy drop; }";
+    await lab.asHost(["nft", drop]);
+    assert.is((await lab.asHost(["sh", "-c", `mkdir -p ${folder} && mv /usr/sbin/nft ${nft}`])).status, 0);
+    const printed = await asRoot();
+    await lab.asHost([nft, "delete table inet web"]);
+    let run: Result | undefined;
+    const prompts = await asked(async () => (run = await guard("--apply")));
+    assert.is((await lab.asHost(["mv", nft, "/usr/sbin/nft"])).status, 0);
+    const about = "which has a chain that closes what none of its rules accepts";
+    assert.match(
+      printed.stderr,
+      `\nThe host runs nftables, ${about}.\nTo open 80 and 443 there, run this on the host:\n`,
+    );
+    assert.match(printed.stderr, "\nportshim: The host has no table inet portshim.\n");
+    assert.equal(prompts, [`${nft} -e -f -`]);
+    assert.match(
+      run?.stderr ?? "",
+      `\nThe rules are in force until the host reboots. To keep them, ${keep}\nTo undo it:\n`,
+    );
+    assert.match(await listed(), /^table inet portshim \{\n/);
+  });
+}
+
 /** Has nft do something else meanwhile: no real one does these things when it is asked to. */
 async function withNft(instead: string, work: () => Promise<void>): Promise<void> {
   await lab.writeFile("host", "/root/nft", `#!/bin/sh\n${instead}\n`, 0o755);
@@ -406,6 +436,37 @@ test("firewalld: what it closes already, and its command; guard's rules hold bes
   assert.equal(ours, all(["tcp 81"], "refused"));
   assert.equal(theirs[`tcp 81 ${NEAR.ipv4}`], "open");
   assert.is.not(theirs[`tcp 500 ${NEAR.ipv4}`], "open");
+});
+
+test("ufw: what it closes already, and its command; guard's rules and its own leave each other alone", async () => {
+  const ufw = async (command: string) => {
+    const { status, stderr } = await lab.asHost(["sh", "-ec", command]);
+    assert.is(status, 0, stderr);
+  };
+  // Which of the two sees a packet first, and so how it is closed, is up to the kernel.
+  const open = async (...sockets: string[]) => {
+    const met = await knock(lab, ...doors(sockets));
+    return Object.keys(met).filter((door) => met[door] === "open");
+  };
+  assert.not.match((await guard()).stderr, "ufw");
+  await ufw("ufw --force enable");
+  let run: Result | undefined;
+  assert.equal(await asked(async () => (run = await guard("--apply"))), [APPLY]);
+  const [, command = ""] =
+    /\nThe host runs ufw, which closes what none of its rules allows, unless its default was changed, also after a reboot\.\nTo open 80 and 443 there, run this on the host:\n {4}(.*)\n/.exec(
+      run?.stderr ?? "",
+    ) ?? [];
+  assert.match(run?.stderr ?? "", "until the host reboots; then ufw closes what it closes now.\nTo undo it:\n");
+  assert.equal(await open("tcp 80"), []);
+  await ufw(command);
+  const closed = ["tcp 81", "udp 500"];
+  assert.equal(await open(...WANTED_TCP, ...closed), doors(WANTED_TCP));
+  await ufw("ufw allow 81/tcp && ufw reload");
+  assert.equal(await open(...WANTED_TCP, ...closed), doors(WANTED_TCP));
+  await guard("--remove");
+  assert.equal(await open(...WANTED_TCP, ...closed), doors([...WANTED_TCP, "tcp 81"]));
+  await ufw("ufw disable && ufw --force reset");
+  assert.not.match((await guard()).stderr, "ufw");
 });
 
 test("of all that root was asked here, polkit's prompt shows every word: 80 characters", async () => {

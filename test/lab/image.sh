@@ -11,7 +11,7 @@ host=(
 	systemd systemd-sysv libpam-systemd dbus dbus-user-session polkitd pkexec sudo login passwd
 	util-linux util-linux-extra procps iproute2 curl jq ca-certificates perl-base
 	podman podman-toolbox distrobox crun uidmap passt fuse-overlayfs netavark aardvark-dns catatonit
-	flatpak flatpak-xdg-utils firewalld nftables iptables
+	flatpak flatpak-xdg-utils firewalld ufw nftables iptables
 	docker.io docker-cli rootlesskit slirp4netns runsc
 	xvfb openbox mate-polkit xdotool imagemagick tesseract-ocr tesseract-ocr-eng
 	authbind docker-compose libcap2-bin python3-yaml # for docs/alternatives.md
@@ -19,7 +19,7 @@ host=(
 )
 # What distrobox wants is here so that it need not install it.
 container=(
-	bash busybox-static dash flatpak-xdg-utils libcap2-bin nginx-light passwd procps sudo util-linux dbus iproute2
+	bash busybox-static caddy dash flatpak-xdg-utils libcap2-bin nginx-light passwd procps sudo util-linux dbus iproute2
 	libatomic1 libstdc++6
 	bc bsdutils bzip2 ca-certificates curl diffutils findutils gpg hostname iputils-ping less lsof man-db mount
 	openssh-client pigz pinentry-curses rsync time tree unzip wget xauth xz-utils zip

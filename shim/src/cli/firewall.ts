@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Facts } from "../facts/facts.js";
 import { contentOf } from "../here/file.js";
 import { run } from "../host/child.js";
+import { hostOf } from "../host/host.js";
 import { commandLine, printable } from "../text.js";
 
 /** A firewall on the host that can keep others from ports, whatever the threshold. */
@@ -16,10 +17,14 @@ export interface Firewall {
 
 interface Kind extends Omit<Firewall, "remedy"> {
   /**
-   * The command that opens `ports`, if this firewall is active on the host, whose files are below `root`, and the ports
-   * are closed as far as we can see.
+   * The command that opens `ports`, if this firewall is active on the host, whose files are below `root` and whose nft is
+   * at the path `nft`, and the ports are closed as far as we can see.
    */
-  remedy(root: string, ports: readonly number[]): string | undefined | Promise<string | undefined>;
+  remedy(
+    root: string,
+    ports: readonly number[],
+    nft: string | undefined,
+  ): string | undefined | Promise<string | undefined>;
 }
 
 const KINDS: readonly Kind[] = [
@@ -43,8 +48,8 @@ const KINDS: readonly Kind[] = [
   {
     name: "nftables",
     closes: "has a chain that closes what none of its rules accepts",
-    remedy: async (root, ports) => {
-      const all = root === "/" ? await listedRules() : [];
+    remedy: async (root, ports, nft) => {
+      const all = root === "/" && nft !== undefined ? await listedRules(nft) : [];
       const chain = ports.map((port) => droppingChain(all, port)).find((one) => one !== undefined);
       if (!chain) return undefined;
       const { family, table, name } = chain;
@@ -58,10 +63,11 @@ const KINDS: readonly Kind[] = [
  * The host's firewall, if it could keep others from `ports` in our network namespace; undefined if we see none, or the
  * network is not the host's.
  */
-export async function findFirewall({ network, place }: Facts, ports: readonly number[]): Promise<Firewall | undefined> {
+export async function findFirewall(facts: Facts, ports: readonly number[]): Promise<Firewall | undefined> {
+  const { network, place } = facts;
   if (network !== "hosts" || place.hostRoot === undefined) return undefined;
   for (const kind of KINDS) {
-    const remedy = await kind.remedy(place.hostRoot, ports);
+    const remedy = await kind.remedy(place.hostRoot, ports, hostOf(facts)?.programs.nft);
     if (remedy !== undefined) return { name: kind.name, closes: kind.closes, remedy: printable(remedy) };
   }
   return undefined;
@@ -74,11 +80,8 @@ const PATIENCE = 5000;
 const LONGEST = 64 * 1024 * 1024;
 
 /** What nft(8) prints as JSON (libnftables-json(5)); empty if we are not permitted to list it. */
-async function listedRules(): Promise<readonly unknown[]> {
-  const { status, stdout } = await run(["/usr/sbin/nft", "--json", "list", "ruleset"], {
-    timeout: PATIENCE,
-    most: LONGEST,
-  });
+async function listedRules(nft: string): Promise<readonly unknown[]> {
+  const { status, stdout } = await run([nft, "--json", "list", "ruleset"], { timeout: PATIENCE, most: LONGEST });
   try {
     const { nftables } = JSON.parse(status === 0 ? stdout : "{}") as { nftables?: unknown };
     return Array.isArray(nftables) ? nftables : [];

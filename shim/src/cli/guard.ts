@@ -311,6 +311,9 @@ function lasting(firewall: Firewall | undefined, facts: Facts): string[] {
   const until = "The rules are in force until the host reboots";
   // nftables.service begins with a flush of all rules, also of those that another firewall has loaded.
   if (firewall && firewall.name !== "nftables") return [`${until}; then ${firewall.name} closes what it closes now.`];
+  // NixOS makes the files in /etc from its configuration.
+  if (pathOf("nft", facts).startsWith("/run/current-system/"))
+    return [`${until}. To keep them, add them to networking.nftables in the host's configuration.`];
   const lines = [`${until}. To keep them, run this on the host:`, `    ${LIST} | sudo tee ${KEPT}`];
   if (isKept(facts)) return lines;
   // A pattern that no file fits is no error: without the file the host's other rules are loaded all the same.
