@@ -28,7 +28,13 @@ function* sources(): Generator<string> {
       if (/\.(ts|md|json)$/.test(file)) yield join(folder, file);
   }
   yield* ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "shim/README.md", "images/README.md"];
-  yield* ["shim/launcher/launcher.c", "shim/launcher/satisfied.c", "shim/launcher/build.sh", "shim/portshim"];
+  yield* [
+    "examples/README.md",
+    "shim/launcher/launcher.c",
+    "shim/launcher/satisfied.c",
+    "shim/launcher/build.sh",
+    "shim/portshim",
+  ];
 }
 
 for (const [said, better] of BETTER) {
