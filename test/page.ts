@@ -35,3 +35,22 @@ export function blocks(text: string): Block[] {
     text: body,
   }));
 }
+
+/** All code of a page, fenced or indented, in order of kind; each without its indentation. */
+export function code(text: string): string[] {
+  const unfenced = text.replace(FENCED, "");
+  if (unfenced.includes("```")) throw new Error("a fence that is not closed, or has no language");
+  const indented = [...unfenced.matchAll(/(?<=^\n)(?:^ {4}.*\n(?:\n(?= {4}))*)+/gm)].map(([block]) => {
+    const least = Math.min(...[...block.matchAll(/^ +/gm)].map(([blanks]) => blanks.length));
+    return block.replace(new RegExp(`^ {${least}}`, "gm"), "");
+  });
+  return [...blocks(text).map((block) => block.text), ...indented];
+}
+
+/** The one block of a page, by its path in the checkout, that begins so. */
+export function codeOf(path: string, beginning: string): string {
+  const [found, another] = code(readFileSync(join(ROOT, path), "utf8")).filter((one) => one.startsWith(beginning));
+  if (found === undefined || another !== undefined)
+    throw new Error(`${path}: not one block that begins with ${beginning}`);
+  return found;
+}

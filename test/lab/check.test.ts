@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { VERSION } from "../../shim/lib/cli/version.js";
 import type { Findings } from "../../shim/lib/report/check.js";
 import { ROOT } from "../need.js";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
 import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
@@ -309,6 +310,15 @@ test("--user, as root: the server keeps the port's capability", async () => {
   );
   assert.is(run.status, 1, run.stderr);
   assert.match(run.stdout, "portshim -- COMMAND would use the route capability.\n");
+});
+
+test("docs/check.md: its report, and the line that reads the JSON", async () => {
+  const report = codeOf("docs/check.md", "  place         toolbox (/run/.toolboxenv)");
+  // The page shows Fedora's.
+  assert.is((await check()).stdout.replace(BRIDGE, "/usr/bin/flatpak-spawn"), report);
+  const command = codeOf("docs/check.md", "portshim check --json | jq -r .verdict");
+  const env = { PATH: `${lab.repository}/shim:${hostsEnv.PATH}` };
+  assert.is((await lab.asUser(["bash", "-c", command], { env })).stdout, "possible\n");
 });
 
 // The last: the lab's polkit does not come back.

@@ -1,8 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { WEB_RULES } from "../cli/guard.rules.js";
-import { ROOT } from "../need.js";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { startAgent } from "./agent.js";
 import { FAR, knock, knockHere, layCable, type Met, NEAR, serve, serveFar } from "./cable.js";
@@ -220,11 +218,17 @@ test("refused by polkit: nothing is changed, and what to do by hand", async () =
   assert.ok(remove.stderr.endsWith(removeByHand), remove.stderr);
 });
 
-test("docs/guard.md has the commands that are tried here", () => {
-  const page = readFileSync(join(ROOT, "docs", "guard.md"), "utf8");
-  const quoted = "/usr/sbin/nft -e 'table inet portshim;delete table inet portshim'";
-  assert.match(page, `\n    pkexec ${APPLY}\n    pkexec ${quoted}\n`);
-  assert.match(page, `\n${KEEP.join("\n")}\n`);
+test("docs/guard.md has the commands that are tried here, and those that root is asked to run", async () => {
+  assert.is(codeOf("docs/guard.md", LIST), `${KEEP.join("\n")}\n`.replace(/^ {4}/gm, ""));
+  const [apply = "", remove = ""] = codeOf("docs/guard.md", `pkexec ${APPLY}`).split("\n");
+  for (const [command, rules] of [
+    [apply, /^table inet portshim \{\n/],
+    [remove, /^$/],
+  ] as const) {
+    const run = await lab.asUser(["bash", "-c", command], { input: WEB_RULES });
+    assert.is(run.status, 0, run.stderr);
+    assert.match(await listed(), rules);
+  }
 });
 
 test("what to do by hand works", async () => {

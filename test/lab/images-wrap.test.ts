@@ -1,9 +1,11 @@
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
 import * as assert from "uvu/assert";
 import { ELF_AARCH64, elfMachine } from "../elf.js";
 import { ROOT } from "../need.js";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
@@ -433,6 +435,34 @@ test("check's other verdicts", async () => {
     const run = await lab.asUser(["podman", "run", "--rm", image]);
     assert.equal([run.status, run.stdout], [69, ""]);
   }
+});
+
+test("README: wrap an image, and the command that tries it", async () => {
+  const server = 'require("http").createServer((_, response) => response.end("wrapped")).listen(80)';
+  const containerfile = `FROM ${NODE_IMAGE}\nCOPY server.js .\nUSER 1000\nCMD ["node", "server.js"]\n`;
+  await engine.build("localhost/web:1", containerfile, [contextFile("server.js", server)]);
+  const [command = "", ...shown] = codeOf("README.md", "$ npx portshim-images wrap web:1").split("\n");
+  // On this machine, with the lab's podman: its host has no npm.
+  const env = { ...process.env, DOCKER_HOST: `unix://${lab.root}${engine.socket}`, npm_config_offline: "true" };
+  const argv = ["-c", command.replace("$ ", "")];
+  const { stdout } = await promisify(execFile)("sh", argv, { cwd: ROOT, env });
+  assert.is(stdout, shown.join("\n"));
+
+  const [, run = ""] = /Try it:\n +(.*)\n$/.exec(stdout) ?? [];
+  const container = await lab.spawn("user", run.split(" "));
+  assert.is(await answers(async () => (await lab.fetch(PORT)).body), "wrapped");
+  await lab.asUser(["podman", "stop", "--time=0", "--filter=ancestor=localhost/web:1-portshim"]);
+  await container.exited;
+});
+
+test("images/README.md: its three commands", async () => {
+  const commands = codeOf("images/README.md", "portshim-images wrap web:1 ").trimEnd().split("\n");
+  for (const command of commands) {
+    const [, ...argv] = command.replace(/ {2}.*/, "").split(" ");
+    const run = await engine.images(argv, { timeout: 60_000 });
+    assert.equal([run.status, run.stdout === ""], [0, false], `${argv}: ${run.stderr}`);
+  }
+  assert.is(commands.length, 3);
 });
 
 test("from inside a toolbox the same engine answers", async () => {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { type Agent, startAgent } from "./agent.js";
 import { type Lab, type Running, startLab } from "./lab.js";
@@ -252,5 +253,14 @@ test("together with the command line: a refusal holds for all that wait", async 
   );
   assert.is((await lab.prompts()).length, prompts + 2);
 });
+
+for (const page of ["docs/library.md", "shim/README.md"]) {
+  test(`${page}: the code that a framework needs`, async () => {
+    await lab.polkit("YES");
+    const code = codeOf(page, 'import { ensurePorts } from "portshim";');
+    const run = await lab.inToolbox(["node", "--input-type=module", "--eval", code], { cwd: repository });
+    assert.equal([run.status, run.stderr, await lab.threshold()], [0, "", 80]);
+  });
+}
 
 test.run();

@@ -1,4 +1,5 @@
 import * as assert from "uvu/assert";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { startAgent } from "./agent.js";
 import { CONTAINERS_PORTSHIM, withPortshim } from "./container.js";
@@ -615,6 +616,19 @@ test("an invalid port does not reach root", async () => {
     assert.match(run.stderr, "--start must be an integer from 0 to 1024, not ");
   }
   assert.is((await lab.prompts()).length, before);
+});
+
+test("docs/persist.md and SECURITY.md: the commands that root is asked to run", async () => {
+  const asUser = (command: string, input = "") => lab.asUser(["bash", "-c", command], { input });
+  const write = codeOf("docs/persist.md", `pkexec /bin/sh -c 'umask 022; tee ${FILE} | sysctl -p -'`);
+  const remove = codeOf("docs/persist.md", `pkexec /bin/sh -c 'rm -f ${FILE} || exit; sysctl -p -'`);
+  const set = codeOf("SECURITY.md", `pkexec /usr/sbin/sysctl -w ${NAME}=80`);
+  assert.is((await asUser(write, `${NAME}=80\n`)).status, 0);
+  assert.equal([await lab.threshold(), await written()], [80, `${NAME}=80\n`]);
+  assert.is((await asUser(remove, `${NAME}=1024\n`)).status, 0);
+  assert.equal([await lab.threshold(), await written()], [1024, ""]);
+  assert.is((await asUser(set)).status, 0);
+  assert.is(await lab.threshold(), 80);
 });
 
 test("of all that root was asked here, polkit's prompt shows every word: 80 characters", async () => {
