@@ -1,12 +1,12 @@
 import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
 import { holders } from "../here/holder.js";
+import { findFirewall } from "../host/firewall.js";
 import { type Host, hostOf, type NoHost } from "../host/host.js";
 import { lifetime, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import type { Declaration, Findings, Port } from "../report/check.js";
 import { keep, nextStep } from "../report/remedy.js";
-import { findFirewall } from "./firewall.js";
 import { VERSION } from "./version.js";
 
 /** The version of `portshim check --json`; it is raised if a field is removed or changes its meaning. */

@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { Facts } from "../facts/facts.js";
 import { contentOf } from "../here/file.js";
-import { run } from "../host/child.js";
-import { hostOf } from "../host/host.js";
+import type { Network, Place } from "../here/place.js";
 import { commandLine, printable } from "../text.js";
+import { run } from "./child.js";
+import { type Host, hostOf, type NoHost } from "./host.js";
 
 /** A firewall on the host that can keep others from ports, whatever the threshold. */
 export interface Firewall {
@@ -59,11 +59,18 @@ const KINDS: readonly Kind[] = [
   },
 ];
 
+/** The facts that are needed. */
+interface Where {
+  readonly network: Network;
+  readonly place: Place;
+  readonly host: Host | NoHost | undefined;
+}
+
 /**
  * The host's firewall, if it could keep others from `ports` in our network namespace; undefined if we see none, or the
  * network is not the host's.
  */
-export async function findFirewall(facts: Facts, ports: readonly number[]): Promise<Firewall | undefined> {
+export async function findFirewall(facts: Where, ports: readonly number[]): Promise<Firewall | undefined> {
   const { network, place } = facts;
   if (network !== "hosts" || place.hostRoot === undefined) return undefined;
   for (const kind of KINDS) {

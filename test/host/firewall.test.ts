@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import { droppingChain, findFirewall } from "../../shim/lib/cli/firewall.js";
+import { droppingChain, findFirewall } from "../../shim/lib/host/firewall.js";
 import { inPodman, inToolbox } from "../situation.js";
 import { suite } from "../suite.js";
 
