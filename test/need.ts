@@ -13,6 +13,9 @@ export const PORTSHIM = join(ROOT, "shim", "launcher", `portshim-${machine()}`);
 /** What npm links as `portshim`. */
 export const DISPATCHER = join(ROOT, "shim", "portshim");
 
+/** What an interactive bash loads to complete commands. */
+export const BASH_COMPLETION = "/usr/share/bash-completion/bash_completion";
+
 /** Something that a suite needs of the machine. */
 interface Need {
   /** What is missing here: the middle of a sentence; undefined: nothing. */
@@ -43,6 +46,14 @@ export const NEEDS = {
   qemu: programs(packages, "qemu-aarch64-static", "aarch64-linux-gnu-gcc", "musl-gcc"),
   nft: programs(packages, "nft"),
   compiler: programs(packages, "gcc"),
+  manual: programs(packages, "mandoc", "groff", "man"),
+  "bash-completion": {
+    missing: () => (existsSync(BASH_COMPLETION) ? undefined : `${BASH_COMPLETION} is missing`),
+    remedy: packages,
+  },
+  bash: programs(packages, "bash", "script"),
+  zsh: programs(packages, "zsh", "script"),
+  fish: programs(packages, "fish"),
   "systemd-sysctl": {
     missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),
     remedy: packages,

@@ -12,13 +12,15 @@ import type { Platform } from "./shim.js";
 import { trial } from "./trial.js";
 
 /** `portshim-images build`: builds the recipes. */
-export const build: Command = {
-  usage: "[NAME…] [--build-arg NAME=VALUE]…",
+export const build = {
+  takes: "[NAME…]",
   what: `build ${RECIPES.map(({ name }) => name).join(", ")} (all, or those named)`,
-  options: { "build-arg": { type: "string", multiple: true } },
+  options: {
+    "build-arg": { type: "string", multiple: true, value: "NAME=VALUE", what: "set an ARG of the Containerfile" },
+  },
   operands: [0, Number.POSITIVE_INFINITY],
   run,
-};
+} as const satisfies Command;
 
 async function run({ engine, operands, options, progress, say }: Invocation): Promise<void> {
   const recipes = operands.length > 0 ? inOrder(operands) : RECIPES;

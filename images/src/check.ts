@@ -10,13 +10,13 @@ import { type ImageNode, isUsable, lackOf } from "./node.js";
 import { launcherFile } from "./shim.js";
 
 /** `portshim-images check`: shows what happens when an image runs. */
-export const check: Command = {
-  usage: "IMAGE [--json]",
+export const check = {
+  takes: "IMAGE",
   what: "show what IMAGE starts, as whom, and what its files ask for",
-  options: { json: { type: "boolean" } },
+  options: { json: { type: "boolean", what: "print JSON" } },
   operands: [1, 1],
   run,
-};
+} as const satisfies Command;
 
 /** The label of toolbox images. */
 const TOOLBOX_LABEL = "com.github.containers.toolbox";

@@ -1,4 +1,3 @@
-import type { ParseArgsConfig } from "node:util";
 import type { Engine } from "./engine.js";
 import { ImagesError } from "./failure.js";
 import type { Progress } from "./progress.js";
@@ -14,13 +13,26 @@ export interface Invocation {
   readonly progress: Progress;
 }
 
-/** `portshim-images NAME`. */
-export interface Command {
-  /** What follows its name. */
-  readonly usage: string;
+/** An option, as parseArgs() of node:util takes it. */
+export interface Option {
+  readonly type: "string" | "boolean";
+  readonly short?: string;
+  /** It can be repeated. */
+  readonly multiple?: boolean;
+  /** The value's name in the help, if it takes one. */
+  readonly value?: string;
   /** One line for --help. */
   readonly what: string;
-  readonly options: NonNullable<ParseArgsConfig["options"]>;
+}
+
+/** `portshim-images NAME`. */
+export interface Command {
+  /** The names of its operands, in the help. */
+  readonly takes: string;
+  /** One line for --help. */
+  readonly what: string;
+  /** By their long names. */
+  readonly options: Readonly<Record<string, Option>>;
   /** How many operands it takes, at least and at most. */
   readonly operands: readonly [number, number];
   /** Throws ImagesError. */

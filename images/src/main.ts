@@ -1,34 +1,12 @@
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 import { printable } from "portshim/internal";
-import { build } from "./build.js";
-import { check } from "./check.js";
 import type { Command } from "./command.js";
+import { COMMANDS, COMMON } from "./commands.js";
 import { connect } from "./engine.js";
 import { ImagesError } from "./failure.js";
+import { HELP, usage } from "./help.js";
 import { progressOn } from "./progress.js";
-import { wrap } from "./wrap.js";
-
-/** The commands, each in the file of its name. */
-const COMMANDS: Readonly<Record<string, Command>> = { wrap, build, check };
-
-const HELP = `Usage: portshim-images COMMAND [options]
-
-Puts portshim, the entrypoint that lets an ordinary user's server bind port 80, into images.
-
-Commands:
-${Object.entries(COMMANDS)
-  .map(([name, { usage, what }]) => `  ${name} ${usage}\n      ${what}`)
-  .join("\n")}
-
-Options:
-  --host ADDRESS   where the engine answers, unix:///PATH or tcp://HOST:PORT; else DOCKER_HOST or CONTAINER_HOST, else
-                   the socket of podman (yours, then root's) or docker
-  --help           print this and exit
-  --version        print the version and exit
-
-Exit status: 0 done, 1 failed, 2 bad usage, 128+N stopped by signal N.
-`;
 
 const SIGNALS = ["SIGHUP", "SIGINT", "SIGTERM"] as const;
 
@@ -54,7 +32,8 @@ async function run([name = "--help", ...rest]: readonly string[], signal: AbortS
   const say = (text: string) => process.stdout.write(`${text}\n`);
   if (name === "--help" || name === "-h" || rest.includes("--help")) return void process.stdout.write(HELP);
   if (name === "--version") return void say((require("../package.json") as { version: string }).version);
-  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const commands: Readonly<Record<string, Command>> = COMMANDS;
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) {
     const known = Object.keys(COMMANDS).join(", ");
     throw new ImagesError("bad-usage", `unknown command "${printable(name)}"; known: ${known}`);
@@ -62,7 +41,7 @@ async function run([name = "--help", ...rest]: readonly string[], signal: AbortS
   const { values, positionals } = parse(command, rest);
   const [least, most] = command.operands;
   if (positionals.length < least || positionals.length > most) {
-    throw new ImagesError("bad-usage", `write portshim-images ${name} ${command.usage}`);
+    throw new ImagesError("bad-usage", `write portshim-images ${usage(name, command)}`);
   }
   const { host, ...options } = values;
   const engine = await connect(host as string | undefined, process.env, signal);
@@ -71,7 +50,7 @@ async function run([name = "--help", ...rest]: readonly string[], signal: AbortS
 
 function parse({ options }: Command, args: readonly string[]) {
   try {
-    return parseArgs({ args: [...args], options: { ...options, host: { type: "string" } }, allowPositionals: true });
+    return parseArgs({ args: [...args], options: { ...options, host: COMMON.host }, allowPositionals: true });
   } catch (error) {
     // "Unknown option '--x'. To specify a positional argument…": the first sentence is enough.
     const [sentence = ""] = (error as Error).message.split(/\. |\n/);

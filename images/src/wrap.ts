@@ -13,17 +13,17 @@ import { HELPER, helperFiles, LAUNCHER, launcherFile } from "./shim.js";
 import { trial } from "./trial.js";
 
 /** `portshim-images wrap`: puts portshim before what an image starts. */
-export const wrap: Command = {
-  usage: "IMAGE [-t NAME:TAG] [--start N] [--user USER]",
+export const wrap = {
+  takes: "IMAGE",
   what: "put portshim before what IMAGE starts, as a new image",
   options: {
-    tag: { type: "string", short: "t" },
-    start: { type: "string" },
-    user: { type: "string" },
+    tag: { type: "string", short: "t", value: "NAME:TAG", what: "the new image's name (default: NAME:TAG-portshim)" },
+    start: { type: "string", value: "N", what: "first port the server needs, 0-1024" },
+    user: { type: "string", value: "USER[:GROUP]", what: "start as root, and become this user of the image" },
   },
   operands: [1, 1],
   run,
-};
+} as const satisfies Command;
 
 async function run(invocation: Invocation): Promise<void> {
   const {

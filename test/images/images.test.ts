@@ -381,7 +381,7 @@ test("an engine that goes away: how to start it again", () => {
 
 for (const [argv, sentence] of [
   [["frobnicate"], 'unknown command "frobnicate"; known: wrap, build, check.'],
-  [["wrap"], "write portshim-images wrap IMAGE [-t NAME:TAG] [--start N] [--user USER]."],
+  [["wrap"], "write portshim-images wrap IMAGE [-t NAME:TAG] [--start N] [--user USER[:GROUP]]."],
   [["check", "a", "b"], "write portshim-images check IMAGE [--json]."],
   [["check", "--frob", "web"], "Unknown option '--frob'; see portshim-images --help."],
   [["--frob"], 'unknown command "--frob"; known: wrap, build, check.'],

@@ -18,7 +18,8 @@ export type CommandName = (typeof COMMAND_NAMES)[number];
 /** What portshim is run for: to start a server, or for one of its own commands. */
 export type Purpose = "start" | CommandName;
 
-interface Option {
+/** An option of portshim. */
+export interface Option {
   readonly flag: string;
   /** Its environment variable, for images, whose entrypoint is fixed. */
   readonly variable?: string;
@@ -31,7 +32,7 @@ interface Option {
   set(options: Options, value: string): void;
 }
 
-const TABLE: readonly Option[] = [
+const TABLE = [
   {
     flag: "--start",
     variable: "PORTSHIM_START",
@@ -170,7 +171,21 @@ const TABLE: readonly Option[] = [
       options.version = true;
     },
   },
-];
+] as const satisfies readonly Option[];
+
+type Row = (typeof TABLE)[number];
+
+/** The flags of a purpose. */
+export type Flag<P extends Purpose> = FlagIf<Row, P>;
+
+type FlagIf<R extends Option, P> = R extends { of: readonly Purpose[] }
+  ? P extends R["of"][number]
+    ? R["flag"]
+    : never
+  : R["flag"];
+
+/** The flags that take a value. */
+export type ValueFlag = Extract<Row, { value: string }>["flag"];
 
 /** A decimal integer; NaN for anything else, such as "080" and "8e1". */
 function decimal(text: string): number {
@@ -225,7 +240,8 @@ export function parse(argv: readonly string[], env: NodeJS.ProcessEnv, purpose: 
 
 /** The options of a purpose, in the order of the help. */
 export function optionsOf(purpose: Purpose): readonly Option[] {
-  return TABLE.filter(({ of = [purpose] }) => of.includes(purpose));
+  const table: readonly Option[] = TABLE;
+  return table.filter(({ of = [purpose] }) => of.includes(purpose));
 }
 
 function fromVariable(option: Option, variable: string, value: string, options: Options): void {

@@ -10,7 +10,14 @@ import { STATUS } from "./status.js";
 /** `portshim check`: what portshim sees and would do. */
 export const check: Command = {
   about: "Shows what portshim sees here and what it would do. Changes nothing.",
-  statuses: "0: nothing to do; 1: something to do, and a way; 2: no way from here; 64: wrong options.",
+  statuses: {
+    [STATUS.ok]: "nothing to do",
+    [STATUS.toDo]: "something to do, and a way to do it",
+    [STATUS.noWay]: "no way from here; or, with --bind, another process uses a port",
+    [STATUS.usage]: "wrong options, or no such user",
+    [STATUS.unavailable]: "no Node.js 20 or later, or the output cannot be written",
+    [STATUS.noPermission]: "--user: portshim does not run as root, or lacks a capability that this needs",
+  },
   run,
 };
 

@@ -12,11 +12,14 @@ export interface Invocation extends Pick<Query, "env" | "holdsCapability"> {
   print(text: string): void;
 }
 
+/** What each exit status means: by its number, or "128+N". */
+export type Statuses = Readonly<Record<string, string>>;
+
 /** `portshim NAME`, in the file of that name. */
 export interface Command {
   /** The text of `portshim NAME --help`: what it does, and its exit statuses. */
   readonly about: string;
-  readonly statuses: string;
+  readonly statuses: Statuses;
   /** Resolves to the exit status. Throws PortshimError. */
   run(invocation: Invocation): Promise<number>;
 }

@@ -24,8 +24,12 @@ export const guard: Command = {
   about: `Prints rules for nftables (nft -f -) that close the other low ports of the host to other machines: those that any user
 can bind once the threshold is lowered, but for --ports and root's services. --apply loads them, with one password prompt.
 Works on the host itself, in a toolbox and in a distrobox.`,
-  statuses:
-    "0: done, or nothing to do; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
+  statuses: {
+    [STATUS.ok]: "printed, done, or nothing to do",
+    [STATUS.usage]: "wrong options",
+    [STATUS.unavailable]: "no way from here, or the host failed",
+    [STATUS.noPermission]: "permission denied: refused, dismissed, or not answered in time",
+  },
   run,
 };
 

@@ -1,9 +1,28 @@
 import { optionsOf, type Purpose } from "./arguments.js";
+import type { Statuses } from "./command.js";
+import { STATUS } from "./status.js";
 
 /** A line of --help. */
 interface Entry {
   readonly name: string;
   readonly what: string;
+}
+
+/** The statuses of every purpose. */
+const COMMON: Statuses = { [STATUS.software]: "a bug in portshim", "128+N": "stopped by signal N" };
+
+/** The statuses of a start, before the command runs. */
+const OF_START: Statuses = {
+  [STATUS.usage]: "wrong options, or no such user",
+  [STATUS.unavailable]: "no way from here, the host failed, or there is no Node.js 20 or later",
+  [STATUS.noPermission]: "permission denied: refused, dismissed, not answered in time; or root cannot be dropped",
+  [STATUS.notExecutable]: "the command cannot be executed",
+  [STATUS.notFound]: "there is no such command",
+};
+
+/** All statuses, by number: those of a start, or of a command that has these. */
+export function statuses(own = OF_START): [status: string, what: string][] {
+  return Object.entries({ ...own, ...COMMON });
 }
 
 /** The text of `portshim --help`. */
@@ -23,14 +42,13 @@ ${rows(commands)}
 Routes:
 ${rows(routes)}
 
-Exit status: the command's own; before that 64 (wrong options, or no such user), 69 (no way from here, the host failed,
-or no Node.js), 70 (a bug in portshim), 77 (permission denied), 126 (the command cannot be executed), 127 (there is no
-such command), 128+N (stopped by signal N).
+Exit status: the command's own; before that
+${statusRows()}
 `;
 }
 
 /** The text of `portshim COMMAND --help`: `about` is one or more sentences. */
-export function commandHelp(purpose: Purpose, about: string, statuses: string): string {
+export function commandHelp(purpose: Purpose, about: string, own: Statuses): string {
   return `Usage: portshim ${purpose} [options]
 
 ${about}
@@ -38,7 +56,8 @@ ${about}
 Options:
 ${optionRows(purpose)}
 
-Exit status: ${statuses}
+Exit status:
+${statusRows(own)}
 `;
 }
 
@@ -49,6 +68,10 @@ function optionRows(purpose: Purpose): string {
       what: variable ? `${help} [${variable}]` : help,
     })),
   );
+}
+
+function statusRows(own?: Statuses): string {
+  return rows(statuses(own).map(([name, what]) => ({ name, what })));
 }
 
 function rows(entries: readonly Entry[]): string {

@@ -21,8 +21,12 @@ import { STATUS } from "./status.js";
 export const persist: Command = {
   about: `Writes ${DROP_IN_PATH} on the host and sets the threshold now: one password prompt, and never another.
 Works on the host itself, in a toolbox and in a distrobox.`,
-  statuses:
-    "0: done, or nothing to do; 64: wrong options; 69: it failed; 77: permission denied; 128+N: stopped by signal N.",
+  statuses: {
+    [STATUS.ok]: "done, or nothing to do",
+    [STATUS.usage]: "wrong options",
+    [STATUS.unavailable]: "no way from here, or the host failed",
+    [STATUS.noPermission]: "permission denied: refused, dismissed, or not answered in time",
+  },
   run,
 };
 
@@ -34,9 +38,15 @@ type Change = RootCommand & report.Change;
  * root can create one there.
  */
 const WRITE = `umask 022; tee ${DROP_IN_PATH}`;
-const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
-// Not &&: MATE's agent parses the text as markup, and shows nothing if it is invalid.
-const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
+
+/** Root's shell command that writes the file from its stdin and sets the value. */
+export const WRITE_AND_SET = `${WRITE} | sysctl -p -`;
+
+/**
+ * Root's shell command that removes the file and sets the value from its stdin.
+ * Not &&: MATE's agent parses the text as markup, and shows nothing if it is invalid.
+ */
+export const REMOVE_AND_SET = `rm -f ${DROP_IN_PATH} || exit; sysctl -p -`;
 
 async function run(invocation: Invocation): Promise<number> {
   const { options, log } = invocation;

@@ -53,7 +53,8 @@ const asWeAre: Elevation = {
   run: (facts, job) => runOnHost(facts, asWeAre.command(facts, job.argv), job),
 };
 
-const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
+/** What --via can name here; the first one that can is taken. */
+export const WAYS: readonly Elevation[] = [asWeAre, pkexec, run0, sudo];
 
 /** The facts of a command that changes the host. Throws what gather() throws. */
 export function factsOf({ options, env, holdsCapability, signal }: Invocation): Promise<Facts> {
