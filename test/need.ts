@@ -54,6 +54,7 @@ export const NEEDS = {
   bash: programs(packages, "bash", "script"),
   zsh: programs(packages, "zsh", "script"),
   fish: programs(packages, "fish"),
+  clang: programs(packages, "clang"),
   "systemd-sysctl": {
     missing: () => (existsSync("/lib/systemd/systemd-sysctl") ? undefined : "/lib/systemd/systemd-sysctl is missing"),
     remedy: packages,

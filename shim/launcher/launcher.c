@@ -268,8 +268,7 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	if (signals->helper == 0) {
 		/* The helper ends when we do; exec of a Node with file capabilities resets this: it sees the socket close. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		sigemptyset(&signals->mask);
-		sigprocmask(SIG_SETMASK, &signals->mask, NULL);
+		sigprocmask(SIG_SETMASK, &(sigset_t){0}, NULL);
 		become_helper(request, ends[1]);
 	}
 	close(ends[1]);
@@ -279,7 +278,8 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	}
 	/* A stop that has arrived by now overrides the reply. */
 	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
-	if (recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && (reply->flags & START) != 0) return -1;
+	bool is_whole = recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && reply->count <= 1024;
+	if (is_whole && reply->home[4095] == '\0' && (reply->flags & START) != 0 && request->command != NULL) return -1;
 	if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
 	if (signals->stop == 0) say("internal error (please report it): signal ", digits(WTERMSIG(status)), " ended the helper");
 	return SOFTWARE;
@@ -304,7 +304,7 @@ static void ask_helper(const struct request *request, struct reply *reply)
 	give_signals_back(&signals);
 	if (request->is_optional && (status == UNAVAILABLE || status == SOFTWARE || status == NOPERM)) {
 		say("starting the command anyway (--optional)");
-		status = -1;
+		status = -1, reply->flags = 0;
 	}
 	if (status >= 0) exit(status);
 }
