@@ -20,8 +20,16 @@ export function optionsIn({ entrypoint, command }: Image): readonly string[] | u
   const end = at < 0 ? -1 : words.indexOf("--", at);
   if (end >= 0) return words.slice(at + 1, end);
   const isShell = words[1] === "-c" && /(^|\/)(ba|da|a)?sh$/.test(words[0] ?? "");
-  const [, options] = (isShell && /(?:^|[\s;&|(/])portshim\s((?:[^;&|]*?\s)?)--\s/.exec(words[2] ?? "")) || [];
-  return options?.split(/\s+/).filter(Boolean);
+  if (!isShell) return undefined;
+  const lists = (words[2] ?? "").split(/[;&|]/).map(optionsInWords);
+  return lists.find((options) => options !== undefined);
+}
+
+/** The same in one command of a shell's. In steps: one regular expression would take hours for a megabyte of portshims. */
+function optionsInWords(text: string): string[] | undefined {
+  const [, rest] = /(?:^|[\s(/])portshim(\s[\s\S]*)$/.exec(text) ?? [];
+  const end = rest?.search(/\s--\s/) ?? -1;
+  return end < 0 ? undefined : rest?.slice(0, end).split(/\s+/).filter(Boolean);
 }
 
 /** Whether the image's entrypoint or command starts portshim already. */

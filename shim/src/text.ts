@@ -1,6 +1,9 @@
 /** How much of another program's answer is shown to the person, in characters. */
 const LONGEST_ANSWER = 400;
 
+/** How much of it is looked at: the rest of a megabyte would take a second. */
+const LONGEST_LOOK = 10_000;
+
 /**
  * What another program said, as one line that is safe on a terminal: no control characters, blanks folded, at most
  * 400 characters. The host's answers are not trusted.
@@ -9,6 +12,7 @@ export function printable(answer: string): string {
   // Most of it is plain, and what follows takes a millisecond to prepare.
   if (/^[!-~]{0,100}$/.test(answer)) return answer;
   const line = answer
+    .slice(0, LONGEST_LOOK)
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]+/gu, " ")
     .replace(/ +/g, " ")
     .trim();

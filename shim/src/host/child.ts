@@ -112,7 +112,8 @@ export function start(
   for (const name of ["stdout", "stderr"] as const) {
     child[name]?.on("data", (chunk: Buffer) => {
       const part = chunk.subarray(0, most - output.kept[name]);
-      output[name].push(part);
+      // It can go on for as long as it has time.
+      if (part.length > 0) output[name].push(part);
       output.kept[name] += part.length;
     });
   }

@@ -110,7 +110,7 @@ interface Rule {
   readonly family: string;
   readonly table: string;
   readonly chain: string;
-  readonly expr?: readonly unknown[];
+  readonly expr?: unknown;
 }
 
 /**
@@ -118,10 +118,12 @@ interface Rule {
  * in those without a hook, which it can jump to.
  */
 export function droppingChain(ruleset: readonly unknown[], port: number): Chain | undefined {
-  const all = (kind: string) =>
-    ruleset.flatMap((entry) => (entry as Record<string, unknown> | null)?.[kind] ?? []) as unknown[];
-  const chains = all("chain") as Chain[];
-  const rules = all("rule") as Rule[];
+  const all = (kind: string, ...names: string[]) =>
+    ruleset
+      .map((entry) => (entry as Record<string, unknown> | null)?.[kind] as Record<string, unknown> | null | undefined)
+      .filter((one) => names.every((name) => typeof one?.[name] === "string")) as unknown[];
+  const chains = all("chain", "family", "table", "name") as Chain[];
+  const rules = all("rule", "family", "table", "chain") as Rule[];
   return chains
     .filter(({ hook, policy }) => hook === "input" && policy === "drop")
     .find(({ family, table, name }) => {
@@ -132,9 +134,10 @@ export function droppingChain(ruleset: readonly unknown[], port: number): Chain 
     });
 }
 
-function accepts({ expr = [] }: Rule, port: number): boolean {
+function accepts({ expr }: Rule, port: number): boolean {
+  if (!Array.isArray(expr)) return false;
   const accepting = expr.some((part) => typeof part === "object" && part !== null && "accept" in part);
-  return accepting && expr.some((part) => matchesPort(part as { match?: Match }, port));
+  return accepting && expr.some((part) => matchesPort((part as { match?: Match } | null)?.match, port));
 }
 
 interface Match {
@@ -143,7 +146,7 @@ interface Match {
   readonly right?: unknown;
 }
 
-function matchesPort({ match }: { match?: Match }, port: number): boolean {
+function matchesPort(match: Match | undefined, port: number): boolean {
   const payload = match?.left?.payload;
   if (match?.op !== "==" || payload?.field !== "dport" || payload.protocol === "udp") return false;
   const { set } = (match.right ?? {}) as { set?: unknown };

@@ -1,13 +1,15 @@
 /**
  * Whether systemd's glob() would find `path` by `pattern`: braces, then part by part as fnmatch() in the C locale. Both
- * are bytes (latin1), relative, without doubled slashes. Only a pattern's first 1,024 alternatives are tried.
+ * are bytes (latin1), relative, without doubled slashes. Only a pattern's first 1,024 alternatives are tried, and none of
+ * a pattern of more than 4,096 bytes; `budget` is for several patterns together.
  *
  * Source: glob(3) with GLOB_BRACE, fnmatch(3), glob(7), and the GNU C library for patterns that these leave undefined.
  */
-export function globMatches(pattern: string, path: string): boolean {
+export function globMatches(pattern: string, path: string, budget: Budget = {}): boolean {
+  if (pattern.length > LONGEST_PATTERN) return false;
   const names = path.split("/");
   let left = MOST_ALTERNATIVES;
-  for (const alternative of alternatives(pattern)) {
+  for (const alternative of alternatives(pattern, budget)) {
     if (left-- === 0) return false;
     const parts = alternative.split("/");
     const matches = (part: string, at: number) =>
@@ -20,8 +22,21 @@ export function globMatches(pattern: string, path: string): boolean {
 /** Most alternatives that are tried: twenty times `{a,b}` would be a million. */
 const MOST_ALTERNATIVES = 1024;
 
+/** In bytes: each brace is a call within a call. */
+const LONGEST_PATTERN = 4096;
+
+/** How many braces are still expanded. */
+export interface Budget {
+  braces?: number;
+}
+
+/** Enough for all files of a machine: thousands of `{}` in each alternative of a thousand lines would take minutes. */
+const MOST_BRACES = 16 * 1024;
+
 /** Expands braces, `a{b,c}d` to `abd` and `acd`. From the first one that is never closed, all are literal. */
-function* alternatives(pattern: string): Generator<string> {
+function* alternatives(pattern: string, budget: Budget): Generator<string> {
+  budget.braces ??= MOST_BRACES;
+  if (budget.braces-- <= 0) return;
   const open = unescaped(pattern, 0, "{");
   const commas: number[] = [];
   let depth = 0;
@@ -33,7 +48,7 @@ function* alternatives(pattern: string): Generator<string> {
     else if (c === "}" && depth-- === 0) {
       let start = open + 1;
       for (const end of [...commas, at]) {
-        yield* alternatives(pattern.slice(0, open) + pattern.slice(start, end) + pattern.slice(at + 1));
+        yield* alternatives(pattern.slice(0, open) + pattern.slice(start, end) + pattern.slice(at + 1), budget);
         start = end + 1;
       }
       return;
@@ -52,8 +67,9 @@ function unescaped(text: string, start: number, wanted: string): number {
 
 /** A backslash before a slash has no effect, unless it is itself escaped. */
 function withoutEscape(part: string): string {
-  const trailing = /\\*$/.exec(part)?.[0].length ?? 0;
-  return trailing % 2 === 1 ? part.slice(0, -1) : part;
+  let end = part.length;
+  while (part[end - 1] === "\\") end--;
+  return (part.length - end) % 2 === 1 ? part.slice(0, -1) : part;
 }
 
 /** fnmatch(3) for one part of a path; none of the names to be matched starts with a dot. */

@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "no
 import { basename, dirname, join } from "node:path";
 
 import { KEY, kernelTakes } from "../here/threshold.js";
+import type { Budget } from "./glob.js";
 
 /** An assignment of the threshold in a sysctl.d file. */
 export interface Assignment {
@@ -35,6 +36,9 @@ export const LEGACY_FILE = "etc/sysctl.conf";
 /** systemd's read_line() gives up on a file at a line of this many bytes (LONG_LINE_MAX). */
 const LONGEST_LINE = 1024 * 1024;
 
+/** Most bytes of a file; what is longer is no configuration, and need not fit into our memory. */
+const LONGEST_FILE = 4 * 1024 * 1024;
+
 interface Line {
   readonly file: string;
   readonly line: number;
@@ -57,7 +61,8 @@ type Moment = "now" | "boot";
 
 /**
  * Resolves what the sysctl.d files below `root` set the threshold to, exactly as systemd-sysctl does, with
- * `/etc/sysctl.conf` last; after `change`, if there is one. Files that cannot be read are skipped. At "boot" /run is
+ * `/etc/sysctl.conf` last; after `change`, if there is one. Files that cannot be read, or are longer than 4 MiB, are
+ * skipped. At "boot" /run is
  * empty, and `/etc/sysctl.conf` is not read.
  *
  * Source: sysctl.d(5) and systemd's src/sysctl/sysctl.c.
@@ -67,7 +72,7 @@ export function resolve(root = "/", change: Change = new Map(), moment: Moment =
   const directories = DIRECTORIES.filter((directory) => !(atBoot && directory === VOLATILE));
   const files = dropIns(directories.flatMap((directory) => list(root, directory, change)));
   if (!atBoot) files.push({ path: LEGACY_FILE, read: () => textOf(located(root, LEGACY_FILE)) });
-  return apply(files.flatMap((file) => rules(linesOf(root, file))));
+  return apply(rulesOf(root, files));
 }
 
 /** resolve() for files that are not on this disk: their contents by path without the first slash, both latin1. */
@@ -79,7 +84,7 @@ export function resolveTexts(texts: ReadonlyMap<string, string>): Resolution {
   const files = DIRECTORIES.flatMap((directory) =>
     [...texts.keys()].filter((path) => dirname(path) === directory).flatMap(file),
   );
-  return apply([...dropIns(files), ...file(LEGACY_FILE)].flatMap((one) => rules(linesOf("/", one))));
+  return apply(rulesOf("/", [...dropIns(files), ...file(LEGACY_FILE)]));
 }
 
 interface File {
@@ -130,9 +135,10 @@ function linesOf(root: string, { path, read }: File): Line[] {
   return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
 }
 
-/** Throws an Error if it cannot be read, or is not a regular file: a FIFO would block, a device might never end. */
+/** Throws an Error if it cannot be read, is too long, or not a regular file: a FIFO would block, a device might never end. */
 function textOf(path: Buffer): string {
-  if (!statSync(path).isFile()) throw new Error("not a file");
+  const status = statSync(path);
+  if (!status.isFile() || status.size > LONGEST_FILE) throw new Error("not a file that we read");
   return readFileSync(path, "latin1");
 }
 
@@ -197,7 +203,12 @@ function split(content: string): string[] {
   return lines;
 }
 
-function rules(lines: readonly Line[]): Rule[] {
+function rulesOf(root: string, files: readonly File[]): Rule[] {
+  const budget: Budget = {};
+  return files.flatMap((file) => rules(linesOf(root, file), budget));
+}
+
+function rules(lines: readonly Line[], budget: Budget): Rule[] {
   const found: Rule[] = [];
   for (const source of lines) {
     const text = strip(source.text);
@@ -207,7 +218,7 @@ function rules(lines: readonly Line[]): Rule[] {
     const dashed = left.startsWith("-");
     if (equals < 0 && !dashed) continue;
     const key = normalize(strip(dashed ? left.slice(1) : left));
-    if (key !== KEY && !isGlobOf(key, KEY)) continue;
+    if (key !== KEY && !isGlobOf(key, KEY, budget)) continue;
     found.push({ key, value: equals < 0 ? undefined : strip(text.slice(equals + 1)), source });
   }
   return found;
@@ -235,9 +246,9 @@ function normalize(key: string): string {
 }
 
 /** systemd takes for a glob what has one of three characters; what stands before any that is special stands for itself. */
-function isGlobOf(key: string, path: string): boolean {
+function isGlobOf(key: string, path: string, budget: Budget): boolean {
   if (!/[*?[]/.test(key) || !path.startsWith(key.slice(0, key.search(/[*?[{\\]/)))) return false;
-  return require("./glob.js").globMatches(key, path);
+  return require("./glob.js").globMatches(key, path, budget);
 }
 
 /** The last rule of each key is applied, and an explicit key beats every glob, whatever their order. */
