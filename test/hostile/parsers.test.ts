@@ -6,16 +6,16 @@ import * as assert from "uvu/assert";
 import { optionsIn } from "../../images/lib/entrypoint.js";
 import type { Image } from "../../images/lib/image.js";
 import { type Purpose, parse } from "../../shim/lib/cli/arguments.js";
-import { droppingChain } from "../../shim/lib/cli/firewall.js";
-import { waiting } from "../../shim/lib/cli/socket.js";
 import { PortshimError } from "../../shim/lib/failure.js";
 import { effectiveCapabilities } from "../../shim/lib/here/capabilities.js";
 import { place } from "../../shim/lib/here/place.js";
+import { waiting } from "../../shim/lib/here/socket.js";
 import { kernelTakes, SETTING } from "../../shim/lib/here/threshold.js";
 import { resolveUser } from "../../shim/lib/here/user.js";
 import { findBridge } from "../../shim/lib/host/bridge.js";
+import { droppingChain } from "../../shim/lib/host/firewall.js";
 import { accept } from "../../shim/lib/library/accept.js";
-import { unsatisfied } from "../../shim/lib/report/report.js";
+import { unsatisfied } from "../../shim/lib/report/start.js";
 import { globMatches } from "../../shim/lib/sysctl/glob.js";
 import { resolve, resolveTexts } from "../../shim/lib/sysctl/resolve.js";
 import { printable } from "../../shim/lib/text.js";
@@ -208,7 +208,7 @@ test("a user's line with a million blanks in it, and files of gigabytes, cost no
   writeFileSync(join(PLACE, "etc/passwd"), `a${" ".repeat(1e6)}b:x:1:1::/:/x\nweb:x:7:7::/:/x`);
   assert.is(resolveUser("web", PLACE).uid, 7);
   truncateSync(join(PLACE, "etc/passwd"), 2 ** 33);
-  assert.throws(() => resolveUser("web", PLACE), /there is no user "web"/);
+  assert.throws(() => resolveUser("web", PLACE), /user "web": there is no such user/);
   mkdirSync(join(PLACE, "etc/sysctl.d"), { recursive: true });
   writeFileSync(join(PLACE, "etc/sysctl.d/50-a.conf"), `${SETTING}=443\n`);
   for (const size of [2 ** 33, 4e8]) {
