@@ -10,7 +10,7 @@ declare namespace NodeJS {
     (id: "../protocol/drop.js"): typeof import("./protocol/drop.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");
-    (id: "../reason.js"): typeof import("./reason.js");
+    (id: "../message.js" | "./message.js"): typeof import("./message.js");
     (id: "../report/start.js"): typeof import("./report/start.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");
     (id: "./check.js"): typeof import("./cli/check.js");

@@ -237,7 +237,8 @@ test("docs/library.md shows the tested framework, and every code that can occur"
   assert.ok(framework.includes(blocks.at(-1) ?? "?"));
 
   const declared = readFileSync(join(ROOT, "shim", "types", "failure.d.ts"), "utf8");
-  const codes = [...declared.matchAll(/^ {4}readonly "?([a-z-]+)"?: \(/gm)].map(([, code]) => code ?? "");
+  const [, union = ""] = /type FailureCode = ([^;]+);/.exec(declared) ?? [];
+  const codes = [...union.matchAll(/"([a-z-]+)"/g)].map(([, code]) => code ?? "");
   // Of --user and of the commands, which the library does not have.
   const others = [
     "no-user",

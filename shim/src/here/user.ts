@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { PortshimError } from "../failure.js";
-import { REASON } from "../reason.js";
+import { REASON } from "../message.js";
 import { printable } from "../text.js";
 import { contentOf } from "./file.js";
 

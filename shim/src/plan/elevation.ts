@@ -4,8 +4,8 @@ import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES } from "../host/bridge.js";
 import type { Result, RunOptions } from "../host/child.js";
 import { bridgeFailed, hostOf } from "../host/host.js";
-import { no, REASON, type Verdict, yes } from "../reason.js";
-import { answerOf, callHost, lacks, pathOf, reach } from "./reach.js";
+import { REASON } from "../message.js";
+import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
 
 /** A way to be root on the host. */
 export interface Elevation {

@@ -1,6 +1,7 @@
 import type { Facts } from "../facts/facts.js";
 import { isSatisfied } from "../here/threshold.js";
-import { no, REASON, type Verdict } from "../reason.js";
+import { REASON } from "../message.js";
+import { no, type Verdict } from "./reach.js";
 import { ROUTES, type Route } from "./route.js";
 
 /** A route, and whether it can be taken. */

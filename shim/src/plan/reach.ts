@@ -3,8 +3,17 @@ import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
 import { type Result, type RunOptions, run } from "../host/child.js";
 import { bridgeFailed, hostOf, type Program } from "../host/host.js";
-import { no, REASON, type Verdict, yes } from "../reason.js";
+import { REASON } from "../message.js";
 import { printable } from "../text.js";
+
+/** Whether something can be done, and why or why not: the middle of a sentence. */
+export interface Verdict {
+  readonly usable: boolean;
+  readonly reason: string;
+}
+
+export const yes = (reason: string): Verdict => ({ usable: true, reason });
+export const no = (reason: string): Verdict => ({ usable: false, reason });
 
 /** Whether the host answers. */
 export function reach({ bridge, host, place }: Facts): Verdict {

@@ -3,10 +3,10 @@ import type { RouteName } from "../contract.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
-import { no, REASON, type Verdict, yes } from "../reason.js";
+import { REASON } from "../message.js";
 import { printable } from "../text.js";
 import { checked, type Elevation, pkexec, run0, sudo } from "./elevation.js";
-import { answerOf, lacks, pathOf, reach, runOnHost } from "./reach.js";
+import { answerOf, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./reach.js";
 
 /** One way to make sure that the server can bind its port. */
 export interface Route {

@@ -1,9 +1,38 @@
 import * as assert from "uvu/assert";
+import { type FailureCode, PortshimError } from "../shim/lib/failure.js";
 import { SETTING, SETTING_FILE } from "../shim/lib/here/threshold.js";
-import { no, REASON, yes } from "../shim/lib/reason.js";
+import { REASON } from "../shim/lib/message.js";
 import { suite } from "./suite.js";
 
-const test = suite("reason");
+const test = suite("messages");
+
+/** Each failure's sentence, to be read through; DETAIL is what it was thrown with. */
+const SENTENCES: Record<FailureCode, string> = {
+  "bad-usage": "DETAIL",
+  "no-setting": `port DETAIL needs privileges here, and this kernel has no ${SETTING} to lower; run the server as root, or give it CAP_NET_BIND_SERVICE (setcap cap_net_bind_service=+ep PROGRAM)`,
+  "no-way": `cannot lower ${SETTING} from here: DETAIL`,
+  refused: "permission denied by the host: DETAIL",
+  "refused-another": "permission denied to another portshim, which asked the host just before",
+  dismissed: "the password prompt was dismissed",
+  "timed-out": "nobody answered the password prompt within DETAIL seconds",
+  "bridge-failed": "cannot ask the host: DETAIL",
+  "host-failed": "sysctl failed on the host: DETAIL",
+  "nsenter-failed": `cannot set ${SETTING} in this container's network namespace: DETAIL`,
+  "no-persist": "DETAIL",
+  "persist-failed": "persist failed: DETAIL",
+  "no-guard": "cannot change the host's firewall: DETAIL",
+  "guard-failed": "nft failed on the host: DETAIL",
+  unchanged: `the host reports success, but ${SETTING} is still DETAIL`,
+  "no-user": "cannot switch to user DETAIL",
+  "no-drop": "cannot switch to user DETAIL",
+  "not-found": "DETAIL: No such file or directory",
+  "not-executable": "DETAIL: Permission denied",
+  "output-failed": "cannot write the output: DETAIL",
+  "write-failed": `cannot write ${SETTING}: DETAIL`,
+};
+for (const [code, sentence] of Object.entries(SENTENCES)) {
+  test(`failure: ${code}`, () => assert.is(new PortshimError(code as FailureCode, "DETAIL").message, sentence));
+}
 
 /** Each reason, to be read through: what it is given, if anything, and what it says. */
 const TABLE: {
@@ -79,7 +108,7 @@ const TABLE: {
 };
 
 for (const [name, [given, says]] of Object.entries(TABLE)) {
-  test(name, () => {
+  test(`reason: ${name}`, () => {
     const reason: string | ((...given: never[]) => string) = REASON[name as keyof typeof REASON];
     assert.is(typeof reason === "string" ? reason : reason(...(given as never[])), says);
   });
@@ -87,11 +116,6 @@ for (const [name, [given, says]] of Object.entries(TABLE)) {
 
 test("a host that says nothing", () => {
   assert.is(REASON.answered("host-spawn", "", 1), "host-spawn answered: no message, exit status 1");
-});
-
-test("a verdict is a reason, for or against", () => {
-  assert.equal(yes(REASON.answers), { usable: true, reason: "the host answers" });
-  assert.equal(no(REASON.noBus), { usable: false, reason: "there is no session bus here" });
 });
 
 test.run();
