@@ -168,12 +168,13 @@ static int open_lock(void)
 	return -1;
 }
 
+#define NANOSECONDS(time) ((time).tv_sec * 1000000000LL + (time).tv_nsec)
 /* The file is empty until the first refusal; the latest one holds for all that had started by then. */
 static bool was_refused(int lock, struct timespec started)
 {
 	struct stat status;
-	if (fstat(lock, &status) < 0 || status.st_size == 0) return false;
-	return status.st_mtim.tv_sec * 1000000000LL + status.st_mtim.tv_nsec >= started.tv_sec * 1000000000LL + started.tv_nsec;
+	if (fstat(lock, &status) < 0 || status.st_size == 0 || NANOSECONDS(status.st_mtim) < NANOSECONDS(started)) return false;
+	return say("permission denied to another portshim, which asked the host just before"), true;
 }
 
 /* From here on a stop is held back; those that were ignored or blocked at the start are the server's. */
@@ -227,6 +228,16 @@ static bool holds_capability(void)
 	return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_NET_BIND_SERVICE, 0L, 0L) == 1;
 }
 
+/* The helper cannot say what a person can do. */
+static int say_by_hand(const struct request *request, const char *reason)
+{
+	const char *wanted = digits(request->start < 0 ? 80 : (uintmax_t)request->start);
+	return say("cannot run Node.js 20 or later, which is needed here: ", reason,
+	    "\nInstall it, or allow it more memory and processes, or lower the threshold from outside:\n"
+	    "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=", wanted, "    (on the host, if its network is shared)\n"
+	    "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=", wanted, " …    (or docker, if not)"), UNAVAILABLE;
+}
+
 /* In the child. main.js is near the launcher, in an image or in the npm package; it replies on descriptor 3. */
 static _Noreturn void become_helper(const struct request *request, int reply)
 {
@@ -249,22 +260,19 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	dup2(reply, 3);
 	if (syscall(SYS_close_range, 4, ~0U, 0) < 0) /* before Linux 5.9 */
 		for (int i = 4; i < sysconf(_SC_OPEN_MAX); i++) close(i);
+	alarm(20); /* entrypoint.ts ends it: a Node that cannot start a thread hangs */
 	execvp("node", words);
 	if (errno == ENOENT) execvp("nodejs", words);
-	const char *wanted = digits(request->start < 0 ? 80 : (uintmax_t)request->start);
-	fail(UNAVAILABLE, "cannot start Node.js 20 or later, which is needed here", BECAUSE,
-	     "\nInstall it, or lower the threshold from outside:\n"
-	     "    sudo sysctl -w net.ipv4.ip_unprivileged_port_start=", wanted, "    (on the host, if its network is shared)\n"
-	     "    podman run --sysctl net.ipv4.ip_unprivileged_port_start=", wanted, " …    (or docker, if not)");
+	exit(say_by_hand(request, strerror(errno)));
 }
 
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
 static int run_helper(const struct request *request, struct signals *signals, struct reply *reply)
 {
-	int ends[2] = {-1, -1}, status = 0;
-	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
-	for (int i = 0; i < 2; i++) ends[i] = moved(ends[i]);
-	if (ends[1] < 0 || (signals->helper = fork()) < 0) return say("cannot start the helper", BECAUSE), UNAVAILABLE;
+	int ends[2], status = 0;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 || (ends[0] = moved(ends[0])) < 0 ||
+	    (ends[1] = moved(ends[1])) < 0 || (signals->helper = fork()) < 0)
+		return say_by_hand(request, strerror(errno));
 	if (signals->helper == 0) {
 		/* The helper ends when we do; exec of a Node with file capabilities resets this: it sees the socket close. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -278,11 +286,12 @@ static int run_helper(const struct request *request, struct signals *signals, st
 	}
 	/* A stop that has arrived by now overrides the reply. */
 	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
-	bool is_whole = recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && reply->count <= 1024;
-	if (is_whole && reply->home[4095] == '\0' && (reply->flags & START) != 0 && request->command != NULL) return -1;
-	if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
-	if (signals->stop == 0) say("internal error (please report it): signal ", digits(WTERMSIG(status)), " ended the helper");
-	return SOFTWARE;
+	bool is_whole = recv(ends[0], reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && reply->home[4095] == '\0';
+	if (is_whole && reply->count <= 1024 && (reply->flags & START) != 0 && request->command != NULL) return -1;
+	/* Without an answer these two are ours; Node itself ends with smaller ones, and 127 is the dynamic linker's. */
+	bool is_ours = is_whole || WEXITSTATUS(status) == UNAVAILABLE || WEXITSTATUS(status) == SOFTWARE;
+	if (signals->stop != 0 || (is_ours && WIFEXITED(status))) return WEXITSTATUS(status);
+	return say_by_hand(request, WIFEXITED(status) ? "it ended without an answer" : strsignal(WTERMSIG(status)));
 }
 
 /* Waits for our turn, and has the helper look; returns only if the command is to be started. */
@@ -293,20 +302,13 @@ static void ask_helper(const struct request *request, struct reply *reply)
 	/* No longer than another's prompt can stay open: a process that was stopped must not block the others. */
 	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
-	bool is_done = request->is_plain && is_satisfied(request->start);
-	if (!is_done && was_refused(lock, request->started)) {
-		say("permission denied to another portshim, which asked the host just before");
-		status = NOPERM;
-	} else if (!is_done && signals.stop == 0) {
-		status = run_helper(request, &signals, reply);
-	}
+	if (signals.stop == 0 && !(request->is_plain && is_satisfied(request->start)))
+		status = was_refused(lock, request->started) ? NOPERM : run_helper(request, &signals, reply);
 	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) say("cannot note the refusal", BECAUSE);
 	give_signals_back(&signals);
-	if (request->is_optional && (status == UNAVAILABLE || status == SOFTWARE || status == NOPERM)) {
-		say("starting the command anyway (--optional)");
-		status = -1, reply->flags = 0;
-	}
-	if (status >= 0) exit(status);
+	if (status < 0) return;
+	if (!request->is_optional || (status != UNAVAILABLE && status != SOFTWARE && status != NOPERM)) exit(status);
+	say("starting the command anyway (--optional)"), reply->flags = 0;
 }
 
 #define must(what, is_done) ((is_done) ? (void)0 : fail(NOPERM, "cannot switch to the user: " what, BECAUSE))

@@ -87,8 +87,6 @@ static bool is_harmless_file(struct question *question, int folder, const char *
 	close(file);
 	if (length < 0 || length == sizeof text) return false;
 	text[length] = '\0';
-	if (memmem(text, (size_t)length, NAME, sizeof NAME - 1) == NULL && memchr(text, '*', (size_t)length) == NULL &&
-	    memchr(text, '?', (size_t)length) == NULL && memchr(text, '[', (size_t)length) == NULL) return true; /* most */
 	/* systemd's read_line() ends a line at a CR and a NUL, too. */
 	for (char *line = text, *next; line < text + length; line = next) {
 		next = line + strcspn(line, "\r\n");

@@ -4,4 +4,9 @@ if (Number.parseInt(process.versions.node, 10) < 20) {
   process.exit(69);
 }
 
-require("./cli/entrypoint.js").entrypoint(process.argv.slice(2), process.env);
+try {
+  require("./cli/entrypoint.js").entrypoint(process.argv.slice(2), process.env);
+} catch (error) {
+  console.error("portshim: cannot load its own files: %s", (error as Error).message);
+  process.exit(69);
+}

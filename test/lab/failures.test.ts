@@ -108,7 +108,7 @@ for (const [name, start] of [
     await failed(run, 69);
     assert.match(
       run.stderr,
-      /^portshim: cannot start Node\.js 20 or later, which is needed here: No such file or directory\n/,
+      /^portshim: cannot run Node\.js 20 or later, which is needed here: No such file or directory\n/,
     );
     assert.match(run.stderr, `\n    sudo sysctl -w ${NAME}=80    (on the host, if `);
     assert.match(run.stderr, `\n    podman run --sysctl ${NAME}=80 …    (`);

@@ -186,7 +186,7 @@ test("without Node.js: as before, and the person is told", async () => {
   // At 1024, which podman's containers start with.
   const run = await lab.asUser(["podman", "run", "--rm", "localhost/none:1", "echo", "started"]);
   assert.equal([run.status, run.stdout], [0, "started\n"]);
-  assert.match(run.stderr, /^portshim: cannot start Node\.js 20 or later, which is needed here/);
+  assert.match(run.stderr, /^portshim: cannot run Node\.js 20 or later, which is needed here/);
   assert.match(run.stderr, /\nportshim: starting the command anyway \(--optional\)\n$/);
 });
 
@@ -211,7 +211,7 @@ ENTRYPOINT ["/busybox", "echo"]
   assert.equal(await run(`--sysctl=${SETTING}=80`), { status: 0, signal: null, stdout: "started\n", stderr: "" });
   const unsatisfied = await run();
   assert.equal([unsatisfied.status, unsatisfied.stdout], [0, "started\n"]);
-  assert.match(unsatisfied.stderr, /^portshim: cannot start Node\.js 20 or later, which is needed here/);
+  assert.match(unsatisfied.stderr, /^portshim: cannot run Node\.js 20 or later, which is needed here/);
 
   const dropped = await engine.images(["wrap", "localhost/bare:1", "--user=1000"]);
   assert.equal(

@@ -192,8 +192,8 @@ test("control characters in a command's name are not printed", () => {
 });
 
 const noNode = (reason: string) =>
-  `portshim: cannot start Node.js 20 or later, which is needed here: ${reason}
-Install it, or lower the threshold from outside:
+  `portshim: cannot run Node.js 20 or later, which is needed here: ${reason}
+Install it, or allow it more memory and processes, or lower the threshold from outside:
     sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80    (on the host, if its network is shared)
     podman run --sysctl net.ipv4.ip_unprivileged_port_start=80 …    (or docker, if not)
 `;
@@ -287,16 +287,16 @@ test("main.js by hand: 64", () => {
   assert.equal([status, stdout, stderr], [64, "", "portshim: main.js is started by portshim, not by hand\n"]);
 });
 
-test("a helper that was killed: 70; with --optional the command starts, but not with --user", () => {
+test("a helper that was killed: 69; with --optional the command starts, but not with --user", () => {
   // Marked fake: it dies like a Node that the kernel kills because memory is short.
   const env = { PATH: pathWithNode("#!/bin/sh\nkill -9 $$\n") };
-  const sentence = "portshim: internal error (please report it): signal 9 ended the helper\n";
+  const sentence = noNode("Killed");
   for (const [flags, expected] of [
-    [[], [70, "", sentence]],
+    [[], [69, "", sentence]],
     [["--optional"], [0, "started\n", sentence + ANYWAY]],
     [
       ["--optional", "--user=65534"],
-      [70, "", sentence],
+      [69, "", sentence],
     ],
   ] as const) {
     const { status, stdout, stderr } = run([START, ...flags, ...STARTED], { env });

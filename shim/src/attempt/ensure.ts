@@ -77,7 +77,7 @@ async function carryOut({ route }: Step, facts: Facts, { timeout, log, signal }:
   signal?.throwIfAborted();
   if (done === undefined) return route.name;
   const now = liveThreshold();
-  if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now));
+  if (!isSatisfied(now, value)) throw new PortshimError("unchanged", String(now ?? "unreadable"));
   log("info", done);
   return route.name;
 }

@@ -8,7 +8,7 @@ import { type Arguments, COMMAND_NAMES, type CommandName, parse } from "./argume
 import type { Command } from "./command.js";
 
 /** How a run ends: with a reply for the launcher, which then starts the command, or with a status of its own. */
-type Outcome = { readonly reply: Reply } | { readonly status: number };
+type Outcome = { readonly reply: Reply } | { readonly status: number; readonly refused?: boolean };
 
 /**
  * The helper's work: does what `portshim argument…` asks for, tells the launcher, and ends this process. `argv` is what the
@@ -24,13 +24,16 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   const stop = () => stopping.abort(status().STATUS.terminated);
   process.on("SIGTERM", stop);
   // The launcher sends TERM for each of the others that it does not itself ignore (nohup): only it knows which.
-  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1"] as const) process.on(name, () => {});
+  // And it has set an alarm, for a Node that hangs before it comes here.
+  for (const name of ["SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGALRM"] as const) process.on(name, () => {});
+  process.on("uncaughtException", (error) => process.exit(sayUnexpected(error)));
   const context: Context = { holdsCapability: holdsCapability === "1", env, signal: stopping.signal };
   const running = dispatch(words, context).catch((error) => failed(error, words, stopping.signal));
   watchLauncher(stop);
   const outcome = await running;
+  // Without a reply the launcher takes it that Node has failed.
+  send("reply" in outcome ? outcome.reply : { refused: outcome.refused === true });
   if ("status" in outcome) process.exit(outcome.status);
-  send(outcome.reply);
   // The launcher waits for our end, and Node would take its time.
   process.kill(process.pid, "SIGKILL");
   return new Promise(() => {});
@@ -80,16 +83,19 @@ async function runCommand(name: CommandName, words: readonly string[], context: 
 
 function failed(error: unknown, words: readonly string[], signal: AbortSignal): Outcome {
   if (signal.aborted) return { status: signal.reason as number };
-  const { say } = output();
-  const { STATUS, statusOf } = status();
-  if (!(error instanceof PortshimError)) {
-    say(`internal error (please report it): ${printable(String(error))}`);
-    return { status: STATUS.software };
-  }
+  if (!(error instanceof PortshimError)) return { status: sayUnexpected(error) };
   const more = isCommand(words[0]) ? [] : report().restarts(error);
-  say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
-  if (error.isRefusal) send({ refused: true });
-  return { status: statusOf(error) };
+  output().say([error.message, error.remedy, ...more].filter((line) => line !== "").join("\n"));
+  return { status: status().statusOf(error), refused: error.isRefusal };
+}
+
+/** Says what the system does not do for us, or what is a bug; the exit status. */
+function sayUnexpected(error: unknown): number {
+  const isSystems = error instanceof Error && "syscall" in error;
+  const what = isSystems ? "the system does not let portshim work" : "internal error (please report it)";
+  output().say(`${what}: ${printable(String(error))}`);
+  const { STATUS } = status();
+  return isSystems ? STATUS.unavailable : STATUS.software;
 }
 
 async function runStart({ options, command }: Arguments, context: Context): Promise<Outcome> {
@@ -103,6 +109,8 @@ async function runStart({ options, command }: Arguments, context: Context): Prom
   const { ensure } = require("../attempt/ensure.js");
   const { requireExecutable } = require("./executable.js");
   const log = output().logger(options);
+  // And what is needed if there are no descriptors left to load it.
+  status();
   const facts = await gathering;
   const plan = planFor(facts, via);
   if (dryRun) {

@@ -110,6 +110,8 @@ export function start(
   let output = empty();
   const text = (name: "stdout" | "stderr") => Buffer.concat(output[name]).toString("utf8");
   for (const name of ["stdout", "stderr"] as const) {
+    // Then there is no more to read.
+    child[name]?.on("error", () => {});
     child[name]?.on("data", (chunk: Buffer) => {
       const part = chunk.subarray(0, most - output.kept[name]);
       // It can go on for as long as it has time.
