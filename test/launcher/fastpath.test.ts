@@ -68,9 +68,10 @@ class Stage {
     this.#launcher = join(folder("launcher"), "portshim");
     copyFileSync(PORTSHIM, this.#launcher);
     writeFileSync(join(folder("lib"), "main.js"), "");
-    // Not Node but a stand-in, to observe whether the helper is started; 64 ends the launcher whatever the options.
+    // Not Node but a stand-in, to observe whether the helper is started; an empty reply and 64 end the launcher whatever
+    // the options.
     const programs = folder("bin");
-    writeFileSync(join(programs, "node"), "#!/bin/sh\necho asked\nexit 64\n");
+    writeFileSync(join(programs, "node"), "#!/bin/sh\necho asked\n/usr/bin/head -c 8208 /dev/zero >&3\nexit 64\n");
     chmodSync(join(programs, "node"), 0o755);
     // The lock must not be on this machine.
     const runtime = folder("runtime");

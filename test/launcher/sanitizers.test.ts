@@ -96,7 +96,7 @@ test("a window's size, a helper that is halted, and one that is killed", async (
   assert.is(mistakes(await during({ portshim, signals: [WINCH] }), { exit: 128 + WINCH }), "");
   assert.is(mistakes(await during({ portshim, bridge: resized, steps: [["terminal"]] }), { signal: TERM }), "");
   assert.is(mistakes(await during({ portshim, bridge: halted, signals: [TERM] }), { signal: TERM }), "");
-  assert.is(mistakes(await during({ portshim, bridge: killed }), { exit: 70 }), "");
+  assert.is(mistakes(await during({ portshim, bridge: killed }), { exit: 69 }), "");
   clean();
 });
 

@@ -128,8 +128,14 @@ test("the helper is given what it needs, and nothing of the server's but stdout 
   const path = newPath();
   const bin = `${path}.bin`;
   mkdirSync(bin);
-  // Marked fake: a node that reports what it was given. Node itself opens descriptors of its own.
-  writeFileSync(join(bin, "node"), `#!/bin/sh\nexec ${PROBE} report ${path}.helper\n`, { mode: 0o755 });
+  // Marked fake: a node that reports what it was given, and replies that the command is not to be started. Node itself opens descriptors of its own.
+  writeFileSync(
+    join(bin, "node"),
+    `#!/bin/sh\n/usr/bin/head -c 8208 /dev/zero >&3\nexec ${PROBE} report ${path}.helper\n`,
+    {
+      mode: 0o755,
+    },
+  );
   writeFileSync(`${path}.helper`, "");
   const outcome = await observe(path, [
     ...PLAIN,
