@@ -218,7 +218,7 @@ for (const [name, needs, open] of SHELLS) {
   }
 
   // What stands in the line is never run, nor does it keep the shell from answering.
-  for (const odd of ["$(touch ran)", "`touch ran`", "a b", "*", "[", "%s", "\\\\", "'", '"'] as const) {
+  for (const odd of ["$(>ran)", "`>ran`", "(touch ran)", "a b", "*", "[", "%s", "\\\\", "'", '"'] as const) {
     for (const line of [
       `portshim --via=${odd},`,
       `portshim --user=${odd}:`,
