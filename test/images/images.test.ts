@@ -410,12 +410,18 @@ test("it depends on the portshim of its own workspace", () => {
   assert.is(manifest("images").dependencies.portshim, manifest("shim").version);
 });
 
-test("what npm packs holds the command, the recipes, and no types", () => {
+test("what npm packs holds the command, the recipes, the manual, and no types", () => {
   const { stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], { cwd: join(ROOT, "images"), encoding: "utf8" });
   const packed = JSON.parse(stdout);
   const { files } = Array.isArray(packed) ? packed[0] : packed["portshim-images"];
   const paths: string[] = files.map(({ path }: { path: string }) => path);
-  for (const path of ["portshim-images", "lib/main.js", "recipes/node/server.js", "LICENSE"]) {
+  for (const path of [
+    "portshim-images",
+    "lib/main.js",
+    "recipes/node/server.js",
+    "LICENSE",
+    ...manifest("images").man,
+  ]) {
     assert.ok(paths.includes(path), path);
   }
   assert.not(paths.some((path) => /\.(ts|tsbuildinfo)$/.test(path)));

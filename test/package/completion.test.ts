@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -53,23 +53,32 @@ portshim() { show "$@"; }; portshim-images() { show "$@"; }`.replace("\n", "; ")
 /** Empties the line. */
 const CTRL_U = "\x15";
 
-/** A shell on a terminal. `all` is the key that puts all completions into the line. */
-async function onTerminal(command: string, setUp: string, all: string): Promise<Shell> {
-  const child: ChildProcess = spawn("script", ["-qefc", command, "/dev/null"], { cwd: home, env: ENV });
+/** Starts a program that is spoken with. */
+function converse(program: string, ...argv: string[]) {
+  const child = spawn(program, argv, { cwd: home, env: ENV });
   let screen = "";
-  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
     screen += text;
   });
-  const shown = async (keys: string, pattern: RegExp): Promise<string> => {
-    const before = screen.length;
-    child.stdin?.write(keys);
-    for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
-      const [all, part = all] = pattern.exec(screen.slice(before)) ?? [];
-      if (part !== undefined) return part;
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    throw new Error(`no ${pattern} after ${JSON.stringify(keys)}: ${JSON.stringify(screen.slice(before))}`);
+  return {
+    /** Types this, and waits until it has shown that: its first group, or all of it. */
+    async shown(keys: string, pattern: RegExp): Promise<string> {
+      const before = screen.length;
+      child.stdin.write(keys);
+      for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
+        const [all, part = all] = pattern.exec(screen.slice(before)) ?? [];
+        if (part !== undefined) return part;
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      throw new Error(`no ${pattern} after ${JSON.stringify(keys)}: ${JSON.stringify(screen.slice(before))}`);
+    },
+    end: () => void child.kill(),
   };
+}
+
+/** A shell on a terminal. `all` is the key that puts all completions into the line. */
+async function onTerminal(command: string, setUp: string, all: string): Promise<Shell> {
+  const { shown, end } = converse("script", "-qefc", command, "/dev/null");
   /** Types this, and waits for what show() prints. */
   const type = (keys: string) => shown(keys, /<<([\s\S]*?)>>/);
   const words = (text: string) => [...text.matchAll(/\[([^\]]*)\]/g)].map(([, word = ""]) => word);
@@ -83,7 +92,7 @@ async function onTerminal(command: string, setUp: string, all: string): Promise<
       await shown(`${line}\t`, pattern);
       await type(`${CTRL_U}show done\n`);
     },
-    end: () => child.kill(),
+    end,
   };
 }
 
@@ -120,17 +129,16 @@ const SHELLS: readonly [name: string, needs: NeedName[], open: () => Promise<She
     "fish",
     ["fish"],
     async () => {
-      const ask = (line: string) => {
-        const script = "complete -c frobnicate -f -a 'alpha beta --viable'; complete -C $argv[1]";
-        return execFileSync("fish", ["-c", script, line], { cwd: home, env: ENV, encoding: "utf8" });
-      };
-      const complete = async (line: string) => [...ask(line).matchAll(/^[^\t\n]+/gm)].map(([word]) => word);
+      const own = "complete -c frobnicate -f -a 'alpha beta --viable'";
+      const { shown, end } = converse("fish", "-c", `${own}; while read -lz line; complete -C $line; echo '>>'; end`);
+      const ask = (line: string) => shown(`${line}\0`, /^([\s\S]*)>>\n$/);
+      const complete = async (line: string) => [...(await ask(line)).matchAll(/^[^\t\n]+/gm)].map(([word]) => word);
       return {
         complete,
         tab: async (line) => (await complete(line)).join(" "),
-        press: async (line) => void ask(line),
-        shows: async (line, pattern) => assert.match(ask(line), pattern),
-        end() {},
+        press: async (line) => void (await ask(line)),
+        shows: async (line, pattern) => assert.match(await ask(line), pattern),
+        end,
       };
     },
   ],
