@@ -30,45 +30,40 @@ test("npm install is light: the tests' Nodes come with npm test", () => {
   assert.ok(megabytes > 50 && megabytes <= 260, stdout);
 });
 
-packing(
-  "what npm packs of the shim: the dispatcher, two launchers, the helper, the library, the manual and three completions",
-  () => {
-    const { status, stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], {
-      cwd: join(ROOT, "shim"),
-      encoding: "utf8",
-    });
-    assert.is(status, 0);
-    const packed = JSON.parse(stdout);
-    const { size, files }: { size: number; files: { path: string; size: number; mode: number }[] } = Array.isArray(
-      packed,
-    )
-      ? packed[0]
-      : packed.portshim;
-    // The launchers, of which each machine needs one, are 72 kB of it; a package for each would be three to publish.
-    assert.ok(size < 125_000, `${size} bytes`);
-    const paths = files.map(({ path }) => path);
-    for (const path of ["portshim", "lib/main.js", "lib/library/index.js", "LICENSE", "package.json"])
-      assert.ok(paths.includes(path), path);
-    assert.not(paths.some((path) => path.endsWith(".tsbuildinfo")));
-    assert.equal(
-      paths.filter((path) => path.startsWith("share/man/")),
-      [...manifest.man].sort(),
-    );
-    assert.is(paths.filter((path) => path.startsWith("share/")).length, manifest.man.length + 3);
-    const launchers = files.filter(({ path }) => path.startsWith("launcher/"));
-    assert.equal(
-      launchers.map(({ path, mode }) => [path, mode & 0o777]),
-      [
-        ["launcher/portshim-aarch64", 0o755],
-        ["launcher/portshim-x86_64", 0o755],
-      ],
-    );
-    for (const { path, size } of launchers) assert.ok(size <= 100_000, `${path}: ${size} bytes`);
-    // The declarations of the library's inner modules would need Node's types.
-    const declarations = paths.filter((path) => path.endsWith(".ts")).sort();
-    assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/library/index.d.ts"]);
-  },
-);
+packing("what npm packs of the shim: dispatcher, two launchers, helper, library, manual and completions", () => {
+  const { status, stdout } = spawnSync("npm", ["pack", "--dry-run", "--json"], {
+    cwd: join(ROOT, "shim"),
+    encoding: "utf8",
+  });
+  assert.is(status, 0);
+  const packed = JSON.parse(stdout);
+  const { size, files }: { size: number; files: { path: string; size: number; mode: number }[] } = Array.isArray(packed)
+    ? packed[0]
+    : packed.portshim;
+  // The launchers, of which each machine needs one, are 72 kB of it; a package for each would be three to publish.
+  assert.ok(size < 125_000, `${size} bytes`);
+  const paths = files.map(({ path }) => path);
+  for (const path of ["portshim", "lib/main.js", "lib/library/index.js", "LICENSE", "package.json"])
+    assert.ok(paths.includes(path), path);
+  assert.not(paths.some((path) => path.endsWith(".tsbuildinfo")));
+  assert.equal(
+    paths.filter((path) => path.startsWith("share/man/")),
+    [...manifest.man].sort(),
+  );
+  assert.is(paths.filter((path) => path.startsWith("share/")).length, manifest.man.length + 3);
+  const launchers = files.filter(({ path }) => path.startsWith("launcher/"));
+  assert.equal(
+    launchers.map(({ path, mode }) => [path, mode & 0o777]),
+    [
+      ["launcher/portshim-aarch64", 0o755],
+      ["launcher/portshim-x86_64", 0o755],
+    ],
+  );
+  for (const { path, size } of launchers) assert.ok(size <= 100_000, `${path}: ${size} bytes`);
+  // The declarations of the library's inner modules would need Node's types.
+  const declarations = paths.filter((path) => path.endsWith(".ts")).sort();
+  assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/library/index.d.ts"]);
+});
 
 /** A folder with a copy of the checkout, its helper compiled, and no launcher built. */
 function checkout(): string {
