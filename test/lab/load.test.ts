@@ -45,7 +45,7 @@ test("one after another: each has something to do, and leaves nothing; the last 
   await lab.polkit("YES");
   const box = await openBox(lab);
   await box.start("portshim --start=1023 -- true").ended();
-  const count = LONG ? 500 : 40;
+  const count = LONG ? 500 : 30;
   const script = `
     start=1022
     while [ $start -gt $((1022 - ${count})) ]; do
@@ -109,7 +109,8 @@ for (const [name, answer, said] of [
     const longest = Math.max(...ends.map(([, time = Number.NaN]) => time));
     const asked = (await lab.prompts()).length - before;
     if (LONG) console.log(`${count} starts against ${name}: ${asked} prompts, the longest took ${longest} ms`);
-    assert.ok(longest <= 4000, `${longest} ms`);
+    // Beside other tests they also wait for the processor.
+    assert.ok(longest <= (LONG ? 4000 : 10_000), `${longest} ms`);
     assert.is(most, 1);
     assert.match(readFileSync(`${job.report}.said`, "utf8"), said);
     const { processes, isLocked, threshold } = await leftovers.look();
