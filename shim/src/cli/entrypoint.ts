@@ -31,7 +31,7 @@ export async function entrypoint(argv: readonly string[], env: NodeJS.ProcessEnv
   const running = dispatch(words, context).catch((error) => failed(error, words, stopping.signal));
   watchLauncher(stop);
   const outcome = await running;
-  // Without a reply the launcher takes it that Node has failed.
+  // Without a reply the launcher assumes that Node has failed.
   send("reply" in outcome ? outcome.reply : { refused: outcome.refused === true });
   if ("status" in outcome) process.exit(outcome.status);
   // The launcher waits for our end, and Node would take its time.
