@@ -43,11 +43,18 @@ export async function exclusively<T>(
   } catch (error) {
     const isRefusal = error instanceof PortshimError && error.isRefusal && error.code !== "refused-another";
     // The file's modification time is the time of the refusal.
-    if (isRefusal && !signal?.aborted) writeSync(lock, "\0", 0);
+    if (isRefusal && !signal?.aborted) note(lock);
     throw error;
   } finally {
     closeSync(lock);
   }
+}
+
+/** On a full disk, for example, it stays a refusal that nobody else hears of. */
+function note(lock: number): void {
+  try {
+    writeSync(lock, "\0", 0);
+  } catch {}
 }
 
 /** A descriptor of the lock's file; undefined if there is no folder that only this user can enter. */
