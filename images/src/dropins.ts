@@ -1,5 +1,6 @@
 import { posix } from "node:path";
 import { DIRECTORIES, LEGACY_FILE, resolveTexts } from "portshim/internal";
+import { ImagesError } from "./failure.js";
 import type { Files } from "./files.js";
 
 /** An assignment of the threshold in one of the image's files. */
@@ -54,10 +55,18 @@ export async function readDropIns(files: Files): Promise<DropIns> {
   return { files: listed, declared: asked(texts) };
 }
 
+/** Most links in a folder: podman needs a third of a second for each. */
+const MOST_LINKS = 100;
+
 async function confs(files: Files, directory: string): Promise<Text[]> {
   const found: Text[] = [];
-  for (const { name, content, target } of await files.folder(`/${directory}`)) {
-    if (!name.endsWith(".conf") || name.startsWith(".")) continue;
+  const entries = (await files.folder(`/${directory}`)).filter(
+    ({ name }) => name.endsWith(".conf") && !name.startsWith("."),
+  );
+  if (entries.filter(({ target }) => target !== undefined).length > MOST_LINKS) {
+    throw new ImagesError("bad-image", `its /${directory} has more than ${MOST_LINKS} links`);
+  }
+  for (const { name, content, target } of entries) {
     // A broken link, or one to /dev/null, masks files of its name in other directories, like an empty file.
     const linked = target === undefined ? undefined : await files.read(posix.resolve(`/${directory}`, target));
     found.push({ path: `${directory}/${name}`, content: content ?? linked ?? Buffer.alloc(0) });

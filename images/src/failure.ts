@@ -5,6 +5,7 @@ const SENTENCES = {
   "no-image": (detail: string) => `there is no image ${detail} here`,
   "no-launcher": (detail: string) => `there is no portshim ${detail}`,
   "not-wrapped": (detail: string) => detail,
+  "bad-image": (detail: string) => `the image is not one that can be read: ${detail}`,
   "bad-context": (detail: string) => `the files for the build cannot be packed: ${detail}`,
   "build-failed": (detail: string) => `the build failed at ${detail}`,
   "engine-failed": (detail: string) => `the engine could not ${detail}`,

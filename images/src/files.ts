@@ -1,9 +1,11 @@
 import type { IncomingMessage } from "node:http";
 import { posix } from "node:path";
+import type { Readable } from "node:stream";
 import type { Container } from "dockerode";
 import { printable } from "portshim/internal";
-import { extract } from "tar-stream";
-import { answered, ask, type Engine, throwIfInterrupted } from "./engine.js";
+import { type Extract, extract } from "tar-stream";
+import { answered, ask, type Engine, reason, throwIfInterrupted } from "./engine.js";
+import { ImagesError } from "./failure.js";
 import type { Image } from "./image.js";
 
 /** A file of an image. */
@@ -35,6 +37,10 @@ export interface Files {
 
 /** Most bytes that are read: configuration files are short, and an image is not trusted. */
 const LONGEST_FILE = 4 * 1024 * 1024;
+
+/** Most entries of a folder, and bytes in it, read or not: all of it comes through the engine. */
+const MOST_ENTRIES = 1000;
+const LARGEST_FOLDER = 64 * 1024 * 1024;
 
 // The bits of Go's io/fs.FileMode, which the engines use.
 const LINK = 2 ** 27;
@@ -79,41 +85,59 @@ function filesOf(container: Container, signal: AbortSignal): Files {
     return header === undefined ? undefined : JSON.parse(Buffer.from(String(header), "base64").toString());
   }
 
-  /** What is at a path and below it; names start with the path's last part. */
-  async function entries(path: string): Promise<FolderEntry[]> {
-    const found = await archived(path);
+  /** What is at a path and, if it is wanted, below it; names start with the path's last part. */
+  async function entries(path: string, most: number): Promise<FolderEntry[]> {
+    const found = await archived(path, most);
     if (found[0]?.target === undefined) return found;
     // docker archives the link, podman what it leads to.
     const linked = await find(path);
-    return linked ? archived(linked.path) : [];
+    return linked ? archived(linked.path, most) : [];
   }
 
-  async function archived(path: string): Promise<FolderEntry[]> {
-    const archive = await orMissing(container.getArchive({ path }));
+  async function archived(path: string, most: number): Promise<FolderEntry[]> {
+    throwIfInterrupted(signal);
+    const archive = (await orMissing(container.getArchive({ path }))) as Readable | undefined;
     if (archive === undefined) return [];
-    const found: FolderEntry[] = [];
     const reader = extract();
     archive.on("error", (error) => reader.destroy(error));
     archive.pipe(reader);
+    try {
+      return await taken(reader, path, most);
+    } finally {
+      // The engine need not send the rest.
+      archive.destroy();
+    }
+  }
+
+  async function taken(reader: Extract, path: string, most: number): Promise<FolderEntry[]> {
+    const found: FolderEntry[] = [];
+    let bytes = 0;
     for await (const entry of reader) {
       const { name, type, linkname, size = 0 } = entry.header;
+      bytes += size;
+      if (most > 1 && (found.length === most || bytes > LARGEST_FOLDER)) {
+        const limits = `${MOST_ENTRIES} files or ${LARGEST_FOLDER / 2 ** 20} MiB`;
+        throw new ImagesError("bad-image", `its ${printable(path)} holds more than ${limits}`);
+      }
       const isRead = type === "file" && size <= LONGEST_FILE;
       const parts: Buffer[] = [];
-      for await (const part of entry) if (isRead) parts.push(part as Buffer);
+      if (isRead) for await (const part of entry) parts.push(part as Buffer);
+      else if (most > 1) entry.resume();
       found.push({
         name: name.replace(/\/$/, ""),
         content: isRead ? Buffer.concat(parts) : undefined,
         target: type === "symlink" ? (linkname ?? undefined) : undefined,
       });
+      if (most === 1) break;
     }
     return found;
   }
 
   return {
     find,
-    read: async (path) => (await entries(path))[0]?.content,
+    read: async (path) => (await entries(path, 1))[0]?.content,
     folder: async (path) => {
-      const inside = (await entries(path)).filter(({ name }) => name.split("/").length === 2);
+      const inside = (await entries(path, MOST_ENTRIES)).filter(({ name }) => name.split("/").length === 2);
       return inside.map((entry) => ({ ...entry, name: posix.basename(entry.name) }));
     },
   };
@@ -128,6 +152,8 @@ async function orMissing<T>(request: Promise<T>): Promise<T | undefined> {
     return await request;
   } catch (error) {
     if (answered(error) && (error as { statusCode: number }).statusCode === 404) return undefined;
+    // podman's 500 for links that loop, which lead nowhere.
+    if (answered(error) && /too many levels of symbolic links/.test(reason(error))) return undefined;
     throw error;
   }
 }

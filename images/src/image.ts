@@ -63,9 +63,13 @@ function assignment(text: string): [string, string] {
   return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
 }
 
-/** The folders of the image's PATH. */
+/** Most folders of a PATH that are searched: the engine is asked about each. */
+const MOST_FOLDERS = 50;
+
+/** The folders of the image's PATH, the first ones. */
 export function searchPath(image: Image): string[] {
-  return (image.environment.get("PATH") ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
+  const folders = (image.environment.get("PATH") ?? DEFAULT_PATH).split(":").filter((folder) => folder.startsWith("/"));
+  return [...new Set(folders)].slice(0, MOST_FOLDERS);
 }
 
 /** Whether the image's user is root, by name or by number. */

@@ -24,12 +24,16 @@ export async function findNode(engine: Engine, image: Image, files: Files): Prom
 function places(image: Image): { path: string; isOnPath: boolean }[] {
   const onPath = ["node", "nodejs"].flatMap((name) => searchPath(image).map((folder) => posix.join(folder, name)));
   // Distroless images have it outside of PATH, and name it in the entrypoint.
-  const named = [...image.entrypoint, ...image.command].filter((word) => /^\/(.*\/)?node(js)?$/.test(word));
+  const words = new Set([...image.entrypoint, ...image.command].filter((word) => /^\/(.*\/)?node(js)?$/.test(word)));
+  const named = [...words].slice(0, MOST_NAMED);
   return [
     ...onPath.map((path) => ({ path, isOnPath: true })),
     ...[...named, "/nodejs/bin/node"].map((path) => ({ path, isOnPath: false })),
   ];
 }
+
+/** Most paths in the entrypoint and the command that are looked at. */
+const MOST_NAMED = 10;
 
 /** Runs it, in a container without any privilege: only that shows whether it works. */
 async function version(engine: Engine, image: Image, path: string): Promise<string | undefined> {
