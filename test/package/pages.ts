@@ -22,6 +22,7 @@ const untested = (why: string): Proof => ({ untested: why });
 const HERE = "test/package/commands.test.ts";
 const PUBLISHING = run(["test/lab/publishing.test.ts", "^## Publishing a port"]);
 const IN_CONTAINERFILE = run(["examples/node/Containerfile"], ["examples/node/Containerfile"]);
+const INSTALLATION: Seen = ["test/package/installation.test.ts", 'const [COPY = "", UNPACK = ""] = SECTION'];
 const ENTER = "it opens a shell on a terminal; startLab() boots and enters the same host";
 
 /** Every block of every page, by how it begins; or the test that itself demands each of its blocks. */
@@ -58,7 +59,9 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
       [".ci/run", "npm install --no-audit --no-fund && npm test"],
       [HERE, "npm test -- persist"],
       [HERE, "node build/plan/plan.test.js"],
+      ["test/launcher/fuzz.test.ts", "npm run fuzz"],
     ),
+    "LONG=1 npm test -- load faults": untested("it takes half an hour; npm test runs the same tests with fewer steps"),
     "sudo test/lab/host.sh  ": untested(ENTER),
   },
   "docs/alternatives.md": { whole: "test/lab/alternatives.test.ts" },
@@ -97,5 +100,9 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
     "pkexec /bin/sh -c 'rm -f ": run(["test/lab/persist.test.ts", 'codeOf("docs/persist.md", `pkexec /bin/sh -c \'rm']),
     "portshim: persist failed: tee:": TEXT,
   },
-  "docs/portshim.md": { "portshim [options] -- command [argument…]": help("") },
+  "docs/portshim.md": {
+    "portshim [options] -- command [argument…]": help(""),
+    "mkdir -p ~/.local/share\ncp": run(INSTALLATION),
+    "mkdir -p ~/.local\ntar": run(INSTALLATION),
+  },
 };

@@ -14,7 +14,7 @@ const COMMON: Statuses = { [STATUS.software]: "a bug in portshim", "128+N": "sto
 /** The statuses of a start, before the command runs. */
 const OF_START: Statuses = {
   [STATUS.usage]: "wrong options, or no such user",
-  [STATUS.unavailable]: "no way from here, the host failed, or there is no Node.js 20 or later",
+  [STATUS.unavailable]: "no way from here, the host or the system failed, or no Node.js 20 or later can run",
   [STATUS.noPermission]: "permission denied: refused, dismissed, not answered in time; or root cannot be dropped",
   [STATUS.notExecutable]: "the command cannot be executed",
   [STATUS.notFound]: "there is no such command",
