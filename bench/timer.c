@@ -1,7 +1,8 @@
 /*
  * Times commands as whole processes, each once a round, so that a machine whose speed drifts is as unfair to one as to
  * the other; in another order each round, because what runs after a large program finds the caches cold. Prints a line
- * a round: the nanoseconds of each, in the order of the arguments, from before its start to its end.
+ * a round: the nanoseconds of each, in the order of the arguments, from before its start to its end. Their own output is
+ * dropped.
  *
  *     timer ROUNDS COMMAND [ARGUMENT…] [, COMMAND [ARGUMENT…]]…
  *
@@ -29,8 +30,12 @@ int main(int argc, char **argv) {
 	int count = 0, order[64];
 	long long took[64];
 
+	posix_spawn_file_actions_t actions;
+
 	if (argc < 3)
 		return 2;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
 	commands[count++] = argv + 2;
 	for (int i = 2; i < argc && count < 64; i++)
 		if (strcmp(argv[i], ",") == 0) {
@@ -50,7 +55,7 @@ int main(int argc, char **argv) {
 			long long start = now();
 			pid_t pid;
 			int status;
-			int error = posix_spawnp(&pid, commands[i][0], NULL, NULL, commands[i], environ);
+			int error = posix_spawnp(&pid, commands[i][0], &actions, NULL, commands[i], environ);
 			if (error) {
 				fprintf(stderr, "%s: %s\n", commands[i][0], strerror(error));
 				return 1;
