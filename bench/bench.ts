@@ -39,9 +39,7 @@ async function main(words: readonly string[]): Promise<number> {
   const named = words.filter((word) => !/^\d+$/.test(word));
   const unknown = named.find((name) => !(name in MEASUREMENTS));
   if (unknown !== undefined) throw new Error(`there is no measurement ${unknown}, only ${NAMES.join(", ")}`);
-  // npm's own are no user's.
-  for (const name of Object.keys(process.env).filter((each) => /^npm_/i.test(each))) delete process.env[name];
-
+  withoutNpm();
   const machine = thisMachine();
   const bench = startBench(Number(percent) / 100);
   let results: Results = existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, "utf8")) : {};
@@ -61,6 +59,15 @@ async function main(words: readonly string[]): Promise<number> {
   await makePage();
   console.log(`\n${floorTable(results)}`);
   return floors(results).some(missed) ? 1 : 0;
+}
+
+/** Takes out of the environment what npm put there: it is no user's. */
+function withoutNpm(): void {
+  for (const name of Object.keys(process.env)) {
+    if (/^(npm_.*|INIT_CWD|NODE|COLOR|EDITOR)$/i.test(name)) delete process.env[name];
+  }
+  const folders = process.env.PATH?.split(":") ?? [];
+  process.env.PATH = folders.filter((folder) => !/\/(node_modules\/\.bin|node-gyp-bin)$/.test(folder)).join(":");
 }
 
 main(process.argv.slice(2)).then(

@@ -5,7 +5,7 @@ import { type Bench, must, ROOT, run, SHIM } from "./bench.js";
 
 /** What portshim adds to an image, of either architecture, and to node_modules. */
 export async function bytes(bench: Bench): Promise<Data["bytes"]> {
-  return { ...(await layers(bench)), "`npm install portshim`": package_(bench) };
+  return { ...(await layers(bench)), "`npm install portshim`": npmPackage(bench) };
 }
 
 async function layers(bench: Bench): Promise<Data["bytes"]> {
@@ -18,9 +18,8 @@ async function layers(bench: Bench): Promise<Data["bytes"]> {
   for (const architecture of ["amd64", "arm64"]) {
     const image = `localhost/bench-${architecture}:1`;
     const files = recipe?.files({ system: "linux", architecture }) ?? [];
-    const [[containerfile], rest] = [true, false].map((is) =>
-      files.filter(({ path }) => (path === "Containerfile") === is),
-    ) as [typeof files, typeof files];
+    const containerfile = files.find(({ path }) => path === "Containerfile");
+    const rest = files.filter((file) => file !== containerfile);
     await engine.build(image, String(containerfile?.content), rest);
     const contents = await engine.contents(image);
     const unpacked = [...contents.values()].reduce((sum, { content }) => sum + content.length, 0);
@@ -35,7 +34,7 @@ async function layers(bench: Bench): Promise<Data["bytes"]> {
   return found;
 }
 
-function package_({ folder }: Bench): Data["bytes"][string] {
+function npmPackage({ folder }: Bench): Data["bytes"][string] {
   const place = join(folder, "npm");
   mkdirSync(place);
   const npm = (...argv: string[]) => run(["npm", ...argv], { cwd: place });

@@ -43,7 +43,7 @@ const WARM_UP = 2;
 /** `podman run` of a server until it answers, with portshim and without. */
 export async function podman(bench: Bench): Promise<Data["podman"]> {
   const { lab } = await images(bench);
-  const rounds = bench.rounds(120);
+  const rounds = bench.rounds(240);
   const argv = [`${lab.nodes}/node26/bin/node`, "-e", SCRIPT, String(rounds + WARM_UP), SERVER_IMAGE, WRAPPED_IMAGE];
   const printed = must(argv, await lab.asUser(argv, { timeout: 60_000 + 10_000 * rounds }));
   const lines = printed.trim().split("\n").slice(WARM_UP);

@@ -41,6 +41,14 @@ interface Surroundings {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** To search the PATH would be a cost that only those have that are found there. */
+function absolute(commands: Commands): Commands {
+  const path = (program: string) => run(["sh", "-c", 'command -v "$1"', "sh", program]).trim();
+  return Object.fromEntries(
+    Object.entries(commands).map(([name, [program = "", ...rest]]) => [name, [path(program), ...rest]]),
+  );
+}
+
 /** Times commands in a network and a mount namespace of their own, where there is nothing to do. */
 export function timeSatisfied(
   program: string,
@@ -49,6 +57,15 @@ export function timeSatisfied(
   { before = [], env }: Surroundings = {},
 ): Times {
   const script = `${[`echo 80 > ${SETTING_FILE}`, ...before].join(" && ")} && exec "$@"`;
-  const argv = ["unshare", "--net", "--mount", "sh", "-c", script, "sh", ...timerCommand(program, commands, rounds)];
+  const argv = [
+    "unshare",
+    "--net",
+    "--mount",
+    "sh",
+    "-c",
+    script,
+    "sh",
+    ...timerCommand(program, absolute(commands), rounds),
+  ];
   return timesOf(run(argv, env ? { cwd: "/", env } : { cwd: "/" }), commands);
 }
