@@ -23,7 +23,7 @@ const BETTER: readonly [said: RegExp, better: string][] = [
 
 /** The files that hold a sentence for a person. */
 function* sources(): Generator<string> {
-  for (const folder of ["shim/src", "images/src", "manual/src", "docs"]) {
+  for (const folder of ["shim/src", "images/src", "docs/manual/src", "docs"]) {
     for (const file of readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" }))
       if (/\.(ts|md|json)$/.test(file)) yield join(folder, file);
   }

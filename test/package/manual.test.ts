@@ -52,7 +52,7 @@ const begun = (what: string) => flat(what.replace(/^[a-z]/, (letter) => letter.t
 
 test("npm run build has written what the sources say, and does so each time", () => {
   const folder = mkdtempSync(join(tmpdir(), "portshim-share-"));
-  execFileSync(process.execPath, [join(ROOT, "manual", "lib", "main.js"), folder]);
+  execFileSync(process.execPath, [join(ROOT, "docs", "manual", "lib", "main.js"), folder]);
   for (const name of ["shim", "images"]) {
     const [again, built] = [join(folder, name, "share"), join(ROOT, name, "share")];
     const files = readdirSync(again, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());

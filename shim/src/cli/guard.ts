@@ -10,7 +10,9 @@ import { type Firewall, findFirewall } from "../host/firewall.js";
 import { REASON } from "../message.js";
 import { checked, type Elevation } from "../plan/elevation.js";
 import { answerOf, lacks, pathOf, runOnHost } from "../plan/reach.js";
-import * as report from "../report/guard.js";
+
+import report = require("../report/guard.js");
+
 import { DHCPV6, type Guarded, KEPT, type Service, TABLE } from "../report/guard.js";
 import { summary } from "../report/start.js";
 import { enumerated } from "../text.js";

@@ -8,7 +8,9 @@ import { checked, type Elevation } from "../plan/elevation.js";
 import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import { answerOf, lacks } from "../plan/reach.js";
 import { sysctl } from "../plan/route.js";
-import * as report from "../report/persist.js";
+
+import report = require("../report/persist.js");
+
 import { keepByHand, removeByHand } from "../report/remedy.js";
 import { summary } from "../report/start.js";
 import { assignment, DROP_IN, DROP_IN_PATH, dropIn, FOLDER, isDropIn } from "../sysctl/dropin.js";

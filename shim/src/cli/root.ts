@@ -6,7 +6,9 @@ import { REASON } from "../message.js";
 import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
 import { no, reach, runOnHost, type Verdict, yes } from "../plan/reach.js";
-import * as report from "../report/start.js";
+
+import report = require("../report/start.js");
+
 import type { Invocation } from "./command.js";
 
 // What portshim's own commands have the host's root do.

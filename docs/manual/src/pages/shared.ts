@@ -1,7 +1,7 @@
-import type { CommandName, Flag } from "../../../shim/lib/cli/arguments.js";
-import { COMMANDS } from "../../../shim/lib/cli/commands.js";
-import { WAYS } from "../../../shim/lib/cli/root.js";
-import { enumerated } from "../../../shim/lib/text.js";
+import type { CommandName, Flag } from "../../../../shim/lib/cli/arguments.js";
+import { COMMANDS } from "../../../../shim/lib/cli/commands.js";
+import { WAYS } from "../../../../shim/lib/cli/root.js";
+import { enumerated } from "../../../../shim/lib/text.js";
 import { mdoc } from "../mdoc.js";
 
 /** What there is to add to the options of the commands that change the host. */

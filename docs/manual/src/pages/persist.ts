@@ -1,9 +1,9 @@
-import { type Flag, optionsOf } from "../../../shim/lib/cli/arguments.js";
-import { statuses } from "../../../shim/lib/cli/help.js";
-import { persist as command, REMOVE_AND_SET, WRITE_AND_SET } from "../../../shim/lib/cli/persist.js";
-import { SETTING } from "../../../shim/lib/here/threshold.js";
-import { DROP_IN } from "../../../shim/lib/sysctl/dropin.js";
-import { commandLine } from "../../../shim/lib/text.js";
+import { type Flag, optionsOf } from "../../../../shim/lib/cli/arguments.js";
+import { statuses } from "../../../../shim/lib/cli/help.js";
+import { persist as command, REMOVE_AND_SET, WRITE_AND_SET } from "../../../../shim/lib/cli/persist.js";
+import { SETTING } from "../../../../shim/lib/here/threshold.js";
+import { DROP_IN } from "../../../../shim/lib/sysctl/dropin.js";
+import { commandLine } from "../../../../shim/lib/text.js";
 import {
   example,
   list,

@@ -38,4 +38,4 @@ function main(root: string): void {
   }
 }
 
-main(process.argv[2] ?? join(__dirname, "..", ".."));
+main(process.argv[2] ?? join(__dirname, "..", "..", ".."));

@@ -1,9 +1,9 @@
-import { type Flag, optionsOf } from "../../../shim/lib/cli/arguments.js";
-import { COMMANDS } from "../../../shim/lib/cli/commands.js";
-import { statuses } from "../../../shim/lib/cli/help.js";
-import type { RouteName } from "../../../shim/lib/contract.js";
-import { SETTING, SETTING_FILE } from "../../../shim/lib/here/threshold.js";
-import { ROUTES } from "../../../shim/lib/plan/route.js";
+import { type Flag, optionsOf } from "../../../../shim/lib/cli/arguments.js";
+import { COMMANDS } from "../../../../shim/lib/cli/commands.js";
+import { statuses } from "../../../../shim/lib/cli/help.js";
+import type { RouteName } from "../../../../shim/lib/contract.js";
+import { SETTING, SETTING_FILE } from "../../../../shim/lib/here/threshold.js";
+import { ROUTES } from "../../../../shim/lib/plan/route.js";
 import { example, list, mdoc, optionList, page, plain, seeAlso, sentences, statusList } from "../mdoc.js";
 
 /** What there is to add to the options of --help. */

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { VERSION } from "../../shim/lib/cli/version.js";
+import { VERSION } from "../../../shim/lib/cli/version.js";
 import type { Option } from "./program.js";
 
 // mdoc(7), the language of manual pages. `mdoc` below marks text in it.
@@ -19,7 +19,7 @@ const REVISED = "2026-11-25";
 
 /** The date of the version's release, which CHANGELOG.md has after its number. */
 function date(): string {
-  const changelog = readFileSync(join(__dirname, "..", "..", "CHANGELOG.md"), "utf8");
+  const changelog = readFileSync(join(__dirname, "..", "..", "..", "CHANGELOG.md"), "utf8");
   const heading = changelog.split("\n").find((line) => line.startsWith(`## ${VERSION} `)) ?? "";
   const [day = REVISED] = /\d{4}-\d\d-\d\d/.exec(heading) ?? [];
   return new Date(day).toLocaleDateString("en-US", { dateStyle: "long", timeZone: "UTC" });

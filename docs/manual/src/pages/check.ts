@@ -1,6 +1,6 @@
-import { type Flag, optionsOf } from "../../../shim/lib/cli/arguments.js";
-import { check as command } from "../../../shim/lib/cli/check.js";
-import { statuses } from "../../../shim/lib/cli/help.js";
+import { type Flag, optionsOf } from "../../../../shim/lib/cli/arguments.js";
+import { check as command } from "../../../../shim/lib/cli/check.js";
+import { statuses } from "../../../../shim/lib/cli/help.js";
 import {
   example,
   list,

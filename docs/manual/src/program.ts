@@ -1,11 +1,11 @@
-import { build } from "../../images/lib/build.js";
-import type { Option as ImagesOption } from "../../images/lib/command.js";
-import { COMMON, COMMANDS as IMAGES_COMMANDS } from "../../images/lib/commands.js";
-import { RECIPES } from "../../images/lib/recipe.js";
-import { optionsOf, type Purpose, type Option as ShimOption, type ValueFlag } from "../../shim/lib/cli/arguments.js";
-import { COMMANDS } from "../../shim/lib/cli/commands.js";
-import { WAYS } from "../../shim/lib/cli/root.js";
-import { ROUTES } from "../../shim/lib/plan/route.js";
+import { build } from "../../../images/lib/build.js";
+import type { Option as ImagesOption } from "../../../images/lib/command.js";
+import { COMMON, COMMANDS as IMAGES_COMMANDS } from "../../../images/lib/commands.js";
+import { RECIPES } from "../../../images/lib/recipe.js";
+import { optionsOf, type Purpose, type Option as ShimOption, type ValueFlag } from "../../../shim/lib/cli/arguments.js";
+import { COMMANDS } from "../../../shim/lib/cli/commands.js";
+import { WAYS } from "../../../shim/lib/cli/root.js";
+import { ROUTES } from "../../../shim/lib/plan/route.js";
 
 // The two programs as their own tables describe them, for the pages and for the completions.
 

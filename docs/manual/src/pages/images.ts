@@ -1,6 +1,6 @@
-import { COMMANDS, COMMON } from "../../../images/lib/commands.js";
-import { STATUSES } from "../../../images/lib/help.js";
-import { RECIPES } from "../../../images/lib/recipe.js";
+import { COMMANDS, COMMON } from "../../../../images/lib/commands.js";
+import { STATUSES } from "../../../../images/lib/help.js";
+import { RECIPES } from "../../../../images/lib/recipe.js";
 import { example, list, mdoc, optionList, page, plain, seeAlso, sentences, statusList, synopsis } from "../mdoc.js";
 import { imagesOptions } from "../program.js";
 
