@@ -16,7 +16,7 @@ export interface ContextFile {
  * A build context as a tar archive. The same files give the same bytes, whoever packs them and when: sorted, with fixed
  * times, owners and modes.
  */
-export function packContext(files: readonly ContextFile[]): Pack {
+export function packContext(files: readonly ContextFile[], date = new Date(0)): Pack {
   const entries = new Map<string, ContextFile | undefined>();
   for (const file of files) {
     const parts = file.path.split("/");
@@ -25,13 +25,13 @@ export function packContext(files: readonly ContextFile[]): Pack {
   }
   const names = [...entries.keys()].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const archive = pack();
-  for (const name of names) add(archive, name, entries.get(name));
+  for (const name of names) add(archive, name, entries.get(name), date);
   archive.finalize();
   return archive;
 }
 
-function add(archive: Pack, name: string, file: ContextFile | undefined): void {
-  const fixed = { mtime: new Date(0), uid: 0, gid: 0, uname: "", gname: "" };
+function add(archive: Pack, name: string, file: ContextFile | undefined, mtime: Date): void {
+  const fixed = { mtime, uid: 0, gid: 0, uname: "", gname: "" };
   if (file === undefined) archive.entry({ ...fixed, name: `${name}/`, type: "directory", mode: 0o755 });
   else archive.entry({ ...fixed, name, mode: file.executable ? 0o755 : 0o644 }, file.content);
 }
