@@ -46,6 +46,7 @@ export const NEEDS = {
   qemu: programs(packages, "qemu-aarch64-static", "aarch64-linux-gnu-gcc", "musl-gcc"),
   nft: programs(packages, "nft"),
   compiler: programs(packages, "gcc"),
+  packers: programs(packages, "dpkg-deb", "rpm", "rpmbuild"),
   manual: programs(packages, "mandoc", "groff", "man"),
   "bash-completion": {
     missing: () => (existsSync(BASH_COMPLETION) ? undefined : `${BASH_COMPLETION} is missing`),

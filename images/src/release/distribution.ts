@@ -19,9 +19,9 @@ export interface Source {
 }
 
 const SUMMARY = "entrypoint that lets an ordinary user's server bind port 80";
-const DESCRIPTION = `In a toolbox or a container an ordinary user's server cannot bind ports below 1024.
-portshim has the host lower net.ipv4.ip_unprivileged_port_start, with one prompt,
-checks that it worked, and becomes the server.`;
+const DESCRIPTION = `In a toolbox or a container an ordinary user's server cannot bind ports below
+1024. portshim has the host lower net.ipv4.ip_unprivileged_port_start, with one
+prompt, checks that it worked, and becomes the server.`;
 
 /** A compressed manual page. */
 const page = ({ path, content }: ContextFile): ContextFile =>
@@ -70,8 +70,7 @@ ${DESCRIPTION.replace(/^/gm, " ")}
 export function rpmPackage({ version, date, architecture, files }: Source, output: string): void {
   const installed = files.map(page).map((file) => ({ ...file, path: `usr/${file.path}` }));
   const list = installed.map(({ path }) => {
-    const kind = path.endsWith("/LICENSE") ? "%license " : path.includes("/man/") ? "%doc " : "";
-    return `${kind}/${path}`;
+    return `${path.endsWith("/LICENSE") ? "%license " : ""}/${path}`;
   });
   const folders = new Set(
     installed.map(({ path }) => `/${dirname(path)}`).filter((path) => /\/portshim(\/|$)/.test(path)),

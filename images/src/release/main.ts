@@ -52,7 +52,8 @@ async function main(): Promise<void> {
   const [own, images] = packages as [OwnPackage, OwnPackage];
   const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
   const typescript = lock.packages["node_modules/typescript"].version;
-  const materials = { shim: own, images, lock, typescript, musl: muslOf(shim), tools, date };
+  const licenceOf = (folder: string) => licenceIn(join(root, folder));
+  const materials = { shim: own, images, lock, licenceOf, typescript, musl: muslOf(shim), tools, date };
   write(`portshim-${version}.spdx.json`, billOfMaterials(materials));
 
   const sums = readdirSync(dist)
@@ -105,6 +106,12 @@ async function npmPackage(root: string, name: string, date: Date): Promise<{ fil
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** The licence that a package declares, also as old ones do, which package-lock.json leaves out. */
+function licenceIn(folder: string): string {
+  const { license, licenses } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  return license ?? licenses?.[0]?.type ?? "NOASSERTION";
 }
 
 /** The compilers, by the name of their architecture's programs, and the packers: their versions decide on the bytes. */

@@ -48,6 +48,8 @@ export interface Materials {
   readonly shim: OwnPackage;
   readonly images: OwnPackage;
   readonly lock: Lock;
+  /** The licence that the package in a folder of package-lock.json declares, if package-lock.json does not have it. */
+  licenceOf(folder: string): string;
   readonly typescript: string;
   /** musl, which is in the launchers, by its Debian version, for each architecture. */
   readonly musl: readonly { readonly architecture: string; readonly version: string }[];
@@ -56,7 +58,7 @@ export interface Materials {
 }
 
 /** The bill of materials, as SPDX 2.3 in JSON. The same materials give the same text. */
-export function billOfMaterials({ shim, images, lock, typescript, musl, tools, date }: Materials): string {
+export function billOfMaterials({ shim, images, lock, licenceOf, typescript, musl, tools, date }: Materials): string {
   const ours = [shim, images].map(own);
   const [portshim, portshimImages] = ours as [Part, Part];
   const relations: Relation[] = [
@@ -68,7 +70,7 @@ export function billOfMaterials({ shim, images, lock, typescript, musl, tools, d
         { ...debian("musl-dev", version, architecture), license: "MIT" },
       ],
     ),
-    ...dependencies(lock, "images", portshimImages, new Map([["shim", portshim]])),
+    ...dependencies({ lock, licenceOf }, "images", portshimImages, new Map()),
     [npm("typescript", typescript, { license: "Apache-2.0" }), "BUILD_TOOL_OF", portshim],
     ...tools.map(({ name, version }): Relation => [debian(name, version, "amd64"), "BUILD_TOOL_OF", portshim]),
   ];
@@ -134,18 +136,24 @@ function debian(name: string, version: string, architecture: string): Part {
 }
 
 /** Everything that the package in this folder of package-lock.json needs when it runs. */
-function dependencies(lock: Lock, folder: string, from: Part, known: Map<string, Part>): Relation[] {
-  const locked = lock.packages[folder] ?? {};
+function dependencies(
+  from: Pick<Materials, "lock" | "licenceOf">,
+  folder: string,
+  dependent: Part,
+  known: Map<string, Part>,
+): Relation[] {
+  const { packages } = from.lock;
+  const locked = packages[folder] ?? {};
   const names = Object.keys({ ...locked.dependencies, ...locked.optionalDependencies }).sort();
   return names.flatMap((name): Relation[] => {
-    const found = resolve(lock, folder, name);
-    // A workspace's is a link; npm does not install an optional one that does not fit.
-    if (found === undefined || lock.packages[found]?.link === true) return [];
-    const part = known.get(found) ?? fetched(name, lock.packages[found] ?? {});
-    const relation: Relation = [from, "DEPENDS_ON", part];
-    if (known.has(found)) return [relation];
+    const found = resolve(from.lock, folder, name);
+    // A workspace's is a link, and ours.
+    if (found === undefined || packages[found]?.link === true) return [];
+    const before = known.get(found);
+    if (before !== undefined) return [[dependent, "DEPENDS_ON", before]];
+    const part = fetched(name, { license: from.licenceOf(found), ...packages[found] });
     known.set(found, part);
-    return [relation, ...dependencies(lock, found, part, known)];
+    return [[dependent, "DEPENDS_ON", part], ...dependencies(from, found, part, known)];
   });
 }
 
@@ -157,7 +165,7 @@ function resolve(lock: Lock, folder: string, name: string): string | undefined {
   return [...folders.map((path) => `${path}/${nested}`), nested].find((path) => path in lock.packages);
 }
 
-function fetched(name: string, { version = "", license = "NOASSERTION", integrity = "" }: Locked): Part {
+function fetched(name: string, { version = "", license = "", integrity = "" }: Locked): Part {
   const [, sum] = /^sha512-(\S+)$/.exec(integrity) ?? [];
   if (sum === undefined) throw new Error(`package-lock.json has no checksum of ${name}`);
   const checksumValue = Buffer.from(sum, "base64").toString("hex");
