@@ -10,7 +10,7 @@ export function tar(files: readonly ContextFile[], date: Date): Promise<Buffer> 
   return buffer(packContext(files, date));
 }
 
-/** By gzip(1), whose output is the same everywhere: Node's zlib compresses differently from version to version. */
+/** By gzip(1), whose output is the same everywhere: that of Node's zlib depends on its version and on the processor. */
 export function gzip(content: Buffer): Buffer {
   return execFileSync("gzip", ["-9n"], { input: content, maxBuffer: 2 ** 30 });
 }
