@@ -29,7 +29,7 @@ export function copyCheckout(name: string): string {
   // What it fetches for the other machine is copied too.
   execFileSync(join(ROOT, "shim", "launcher", "build.sh"), ["x86_64", "aarch64"], { stdio: "pipe" });
   const folder = join(mkdtempSync(join(tmpdir(), "portshim-release-")), name);
-  const built = /^(\w+\/(lib|types|share)|shim\/launcher\/(portshim-\w+|\.build-\w+))$/;
+  const built = /^((docs\/)?\w+\/(lib|types|share)|shim\/launcher\/(portshim-\w+|\.build-\w+))$/;
   const isBuilt = (path: string) => built.test(relative(ROOT, path));
   const files = [
     "package.json",
@@ -40,7 +40,7 @@ export function copyCheckout(name: string): string {
     "CHANGELOG.md",
     "Containerfile",
   ];
-  for (const path of [...files, "shim", "images", "manual"]) {
+  for (const path of [...files, "shim", "images", join("docs", "manual")]) {
     cpSync(join(ROOT, path), join(folder, path), { recursive: true, filter: (source) => !isBuilt(source) });
   }
   const modules = join(folder, "node_modules");

@@ -13,7 +13,7 @@ type Suite = ReturnType<typeof uvuSuite>;
 export function suite(name: string, ...needs: NeedName[]): Suite {
   const tests = uvuSuite(name);
   const lacks = needs.filter((need) => NEEDS[need].missing() !== undefined);
-  if (lacks.length === 0) return tests;
+  if (lacks.length === 0) return outspoken(tests);
   const reasons = lacks.map((need) => `${NEEDS[need].missing()} (${NEEDS[need].remedy})`);
   if (process.env.CI === "true") {
     const failing = uvuSuite(name);
@@ -24,6 +24,22 @@ export function suite(name: string, ...needs: NeedName[]): Suite {
   }
   console.log(`${SKIPPED}${name}: ${reasons.join("; ")}`);
   return inert(uvuSuite(name));
+}
+
+/** A suite that says what its before() has thrown: uvu keeps that to itself. */
+function outspoken(tests: Suite): Suite {
+  const { before } = tests;
+  const saying: typeof before = Object.assign((hook: Parameters<typeof before>[0]) => {
+    before(async (context) => {
+      try {
+        await hook(context);
+      } catch (error) {
+        console.error(error);
+        throw error;
+      }
+    });
+  }, before);
+  return Object.assign(tests, { before: saying });
 }
 
 /** A suite that ignores further tests and hooks. */

@@ -13,7 +13,7 @@ const test = suite("every command of the pages was run");
 
 /** A command at the beginning of a line. */
 const COMMAND =
-  /^(\$ )?([A-Z]+=\S+ )*(sudo |npx )?(curl|distrobox|docker|flatpak-spawn|node|npm|npx|pkexec|podman|portshim|portshim-images|sudo|systemctl|toolbox) (?!\()/m;
+  /^(\$ )?([A-Z]+=\S+ )*(sudo |npx )?(curl|distrobox|docker|flatpak-spawn|gpg|node|npm|npx|pkexec|podman|portshim|portshim-images|sha256sum|skopeo|sudo|systemctl|toolbox) (?!\()/m;
 
 const read = (path: string) => readFileSync(join(ROOT, path), "utf8");
 const pages = ["", "bench", "docs", "examples", "images", "shim"].flatMap((folder) =>

@@ -100,6 +100,20 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
     "pkexec /bin/sh -c 'rm -f ": run(["test/lab/persist.test.ts", 'codeOf("docs/persist.md", `pkexec /bin/sh -c \'rm']),
     "portshim: persist failed: tee:": TEXT,
   },
+  "docs/releasing.md": {
+    "sudo tar -C /usr/local -xzf": run(["test/lab/release.test.ts", `documented("sudo tar`]),
+    "podman load -i": run(["test/lab/release.test.ts", `documented("podman load`]),
+    "sudo apt install": untested(
+      "apt would look for what it recommends on the network; dpkg installs and removes it in test/lab/release.test.ts, rpm in test/package/release.test.ts",
+    ),
+    "sha256sum --check SHA256SUMS": run(["test/package/release.test.ts", "sha256sum"]),
+    "npm version 9.8.7": run(["test/package/release.test.ts", "^## The version"]),
+    "npm test\ngit commit": untested("a maintainer's key signs the tag"),
+    "gpg --armor": untested("a maintainer's key signs it"),
+    "gpg --verify": untested("a maintainer's key has signed it"),
+    "npm publish": untested("it needs an account, and what it does cannot be undone"),
+    "skopeo copy": untested("it needs an account at a registry"),
+  },
   "docs/portshim.md": {
     "portshim [options] -- command [argument…]": help(""),
     "mkdir -p ~/.local/share\ncp": run(INSTALLATION),
