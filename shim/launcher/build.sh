@@ -17,12 +17,13 @@ fail() {
 # compile COMPILER ARGUMENT...: makes $work/launcher.
 #
 # 64 kB, because kernels for arm64 have pages of 4, 16 or 64 kB, and do not load a file that was laid out for smaller
-# ones. It costs nothing if nothing is padded to whole pages: hence noseparate-code, and norelro, which is useless in a
-# static program (musl protects nothing there).
+# ones. It costs nothing if nothing is padded to whole pages: hence common-page-size (else GNU ld pads to save a page of
+# memory), noseparate-code, and norelro, which is useless in a static program (musl protects nothing there).
 compile() {
 	"$@" -std=c11 -Wall -Wextra -Werror -Os -static -s -fno-pie -no-pie -fno-ident -fno-asynchronous-unwind-tables \
 		-ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,-z,max-page-size=65536 -Wl,-z,noseparate-code -Wl,-z,norelro -o "$work/launcher" ./*.c
+		-Wl,-z,max-page-size=65536 -Wl,-z,common-page-size=65536 -Wl,-z,noseparate-code -Wl,-z,norelro \
+		-o "$work/launcher" ./*.c
 }
 
 # fetch ARCH: unpacks that architecture's musl-dev into .musl-ARCH, with a state of apt's own: a build must not add a

@@ -259,7 +259,7 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	open("/dev/null", O_RDONLY);
 	dup2(reply, 3);
 	if (syscall(SYS_close_range, 4, ~0U, 0) < 0) /* before Linux 5.9 */
-		for (int i = 4; i < sysconf(_SC_OPEN_MAX); i++) close(i);
+		for (int i = 4; i < getdtablesize(); i++) close(i);
 	alarm(20); /* entrypoint.ts ends it: a Node that cannot start a thread hangs */
 	execvp("node", words);
 	if (errno == ENOENT) execvp("nodejs", words);
