@@ -8,9 +8,11 @@ declare namespace NodeJS {
     (id: "../here/bind.js"): typeof import("./here/bind.js");
     (id: "../here/capabilities.js"): typeof import("./here/capabilities.js");
     (id: "../protocol/drop.js"): typeof import("./protocol/drop.js");
+    (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");
     (id: "../message.js" | "./message.js"): typeof import("./message.js");
+    (id: "../report/remedy.js" | "./remedy.js"): typeof import("./report/remedy.js");
     (id: "../report/start.js"): typeof import("./report/start.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");
     (id: "./check.js"): typeof import("./cli/check.js");

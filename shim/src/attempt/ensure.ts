@@ -4,7 +4,6 @@ import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { hostOf } from "../host/host.js";
 import type { Plan, Step } from "../plan/plan.js";
-import { nextStep } from "../report/remedy.js";
 import { aboutToRun, invalid, success, summary, tried, unsatisfied } from "../report/start.js";
 
 /** How long the attempts can take, who is told of them, and what stops them. */
@@ -44,7 +43,7 @@ async function tryAll(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
 
   const usable = plan.steps.filter((step) => step.usable);
   if (!usable[0]?.route.leavesThreshold) log("info", unsatisfied(facts));
-  let last = new PortshimError("no-way", plan.steps.at(-1)?.reason);
+  let last: PortshimError | undefined;
   for (const step of usable) {
     try {
       return await attempt(step, facts, terms);
@@ -54,7 +53,8 @@ async function tryAll(facts: Facts, plan: Plan, terms: Terms): Promise<Done> {
       last = error;
     }
   }
-  last.remedy = [...tried(facts, usable), nextStep(facts)].join("\n");
+  last ??= new PortshimError("no-way", plan.steps.at(-1)?.reason);
+  last.remedy = [...tried(facts, usable), require("../report/remedy.js").nextStep(facts)].join("\n");
   throw last;
 }
 

@@ -2,10 +2,8 @@ import type { Facts } from "../facts/facts.js";
 import type { PortshimError } from "../failure.js";
 import { SETTING } from "../here/threshold.js";
 import { isLocal } from "../host/bridge.js";
-import { madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
-import { keep, nextStep } from "./remedy.js";
 
 /** What is wanted, by whom, and what the value is instead. */
 export function unsatisfied({ wanted, threshold }: Facts): string {
@@ -41,9 +39,11 @@ export function wouldRun(command: readonly string[]): string {
 /** That it worked, until when, and how to make it permanent. */
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
+  // Loaded while the host works.
+  const { madePermanentBy, sourceOf } = require("../plan/lifetime.js");
   const kept = madePermanentBy(facts);
   if (kept) return `${can}, also after a reboot (${sourceOf(kept)}).`;
-  return `${can}, until ${end(facts)}. To make it permanent:\n    ${keep(facts)}`;
+  return `${can}, until ${end(facts)}. To make it permanent:\n    ${require("./remedy.js").keep(facts)}`;
 }
 
 function end({ bridge, network }: Facts): string {
@@ -87,7 +87,7 @@ export function dryRun(found: Facts, { satisfied, steps, others }: Plan): string
   for (const { usable, route, reason } of [...steps, ...others])
     lines.push(`${usable ? "yes" : "no "}  ${route.name}: ${reason}`);
   const first = steps.find(({ usable }) => usable);
-  if (!first) return [...lines, "There is no way from here.", nextStep(found)].join("\n");
+  if (!first) return [...lines, "There is no way from here.", require("./remedy.js").nextStep(found)].join("\n");
   const command = first.route.asRoot(found, found.wanted.value);
   lines.push(command ? wouldRun(command) : `Would use the route ${first.route.name}.`);
   return lines.join("\n");
