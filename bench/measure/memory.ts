@@ -24,7 +24,9 @@ const SCRIPT = `
     // Until the C library has started it.
     await sleep(50);
     const pids = tree(child.pid);
-    const kilobytes = pids.map((pid) => Number(read(pid, "smaps_rollup").match(/^Pss: +(\\d+)/m)[1]));
+    // What is no other process's: shares of a library vary with whoever else uses it.
+    const own = (pid) => [...read(pid, "smaps_rollup").matchAll(/^Private_(?:Clean|Dirty): +(\\d+)/gm)];
+    const kilobytes = pids.map((pid) => own(pid).reduce((sum, [, value]) => sum + Number(value), 0));
     for (const pid of pids.reverse()) process.kill(pid, "SIGKILL");
     await ended;
     return [kilobytes.reduce((sum, value) => sum + value, 0), pids.length - 1];

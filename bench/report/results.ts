@@ -35,7 +35,7 @@ export interface Data {
   readonly podman: Times;
   /** What wraps an image: its time, and the bytes that it adds to the image. */
   readonly wrap: { readonly times: Times; readonly added: Readonly<Record<string, number>> };
-  /** Kilobytes (Pss) of all processes that a start leaves, by round, and the most processes besides the server. */
+  /** Kilobytes, private ones, of all processes that a start leaves, by round, and the most processes besides the server. */
   readonly memory: Readonly<Record<string, { readonly kilobytes: readonly number[]; readonly others: number }>>;
   /** Bytes on the disk and, compressed, on the way there. */
   readonly bytes: Readonly<Record<string, { readonly unpacked: number; readonly packed: number }>>;

@@ -93,7 +93,7 @@ const TABLES: { readonly [N in Name]: (data: Data[N]) => string } = {
     ),
   memory: (data) =>
     table(
-      ["`sleep` was started through", "kB of all that is left (Pss)", "processes besides `sleep`"],
+      ["`sleep` was started through", "kB of all that is left, shared with nobody", "processes besides `sleep`"],
       Object.entries(data).map(([name, { kilobytes, others }]) => [
         name === SERVER ? "nothing" : name,
         cell(kilobytes, 0),

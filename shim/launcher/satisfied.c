@@ -43,7 +43,7 @@ static char *trimmed(char *text)
 /* Whether the key could be the threshold's, or a glob that matches it. */
 static bool may_name(const char *key)
 {
-	for (const char *at = key; *at != '\0'; at++) if (strncmp(at, NAME, sizeof NAME - 1) == 0) return true;
+	for (const char *at = key; *at != '\0'; at++) if (*at == *NAME && strncmp(at, NAME, sizeof NAME - 1) == 0) return true;
 	const char *tail = NULL;
 	for (const char *at = key; (at = strpbrk(at, "*?[]")) != NULL; at++) tail = at + 1;
 	if (tail == NULL) return false;
