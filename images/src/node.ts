@@ -49,21 +49,16 @@ async function version(engine: Engine, image: Image, path: string): Promise<stri
         ReadonlyRootfs: true,
         CapDrop: ["ALL"],
         SecurityOpt: ["no-new-privileges"],
+        // Whatever the engine's own is; it could be another program, which prints without end.
+        LogConfig: { Type: "json-file", Config: { "max-size": LONGEST_LOG } },
       },
     });
     try {
-      const output = await container.attach({ stream: true, stdout: true, stderr: true });
-      let said = "";
-      output.on("data", (part: Buffer) => {
-        // It could be another program, which prints without end.
-        if (said.length < LONGEST_ANSWER) said += part.toString("latin1");
-      });
-      const ended = new Promise((resolve) => output.once("close", resolve).once("end", resolve));
       await container.start();
       await container.wait({ abortSignal: AbortSignal.any([engine.signal, AbortSignal.timeout(LONGEST_WAIT)]) });
-      // Its output can arrive after its exit, and the stream may never end.
-      await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, LONGEST_DELAY).unref())]);
-      return said.match(/v\d+\.\d+\.\d+/)?.[0];
+      // Not by attach, which can miss what a short program has said.
+      const said = await container.logs({ stdout: true, stderr: true, tail: 10 });
+      return said.toString("latin1").match(/v\d+\.\d+\.\d+/)?.[0];
     } catch (error) {
       if (engine.signal.aborted) throw error;
       return undefined;
@@ -73,13 +68,10 @@ async function version(engine: Engine, image: Image, path: string): Promise<stri
   });
 }
 
-const LONGEST_ANSWER = 1000;
+const LONGEST_LOG = "100k";
 
 /** Milliseconds for the container to run; the version itself takes a few. */
 const LONGEST_WAIT = 20_000;
-
-/** Milliseconds for its output to arrive, on a busy machine. */
-const LONGEST_DELAY = 5000;
 
 /** The oldest major version that portshim runs on. */
 const OLDEST = 20;
