@@ -25,6 +25,11 @@ export function enumerated(things: readonly (string | number)[]): string {
   return things.length > 1 ? `${things.slice(0, -1).join(", ")} and ${last}` : last.join();
 }
 
+/** A text's lines, as what stands below a message; without the blanks at its end. */
+export function indented(text: string): string {
+  return text.trimEnd().replace(/^(?=.)/gm, "    ");
+}
+
 /** A command line as a person can paste it into a shell. */
 export function commandLine(argv: readonly string[]): string {
   return argv.map(quoted).join(" ");

@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import * as assert from "uvu/assert";
-import { APPLY, guardedBy, REMOVE, ruleset, servicesIn } from "../../shim/lib/cli/guard.js";
+import { guardedBy, servicesIn } from "../../shim/lib/cli/guard.js";
 import { PortshimError } from "../../shim/lib/failure.js";
-import type { Guarded, Service } from "../../shim/lib/report/guard.js";
+import { APPLY, type Guarded, REMOVE, ruleset, type Service } from "../../shim/lib/plan/ruleset.js";
 import { inToolbox } from "../situation.js";
 import { suite } from "../suite.js";
 import { WEB_RULES } from "./guard.rules.js";

@@ -1,4 +1,5 @@
 import * as assert from "uvu/assert";
+import type { Guarded, Service } from "../../shim/lib/plan/ruleset.js";
 import * as report from "../../shim/lib/report/guard.js";
 import { suite } from "../suite.js";
 
@@ -11,7 +12,7 @@ const LOAD = "To load them there:\n    portshim guard --apply --ports=80";
 const TEE = `${UNTIL}. To keep them, run this on the host:\n    ${LIST} | sudo tee /etc/portshim.nft`;
 
 const UFW = { name: "ufw", closes: "closes much", remedy: "sudo ufw allow 80,443/tcp" };
-const WEB: report.Guarded = {
+const WEB: Guarded = {
   first: 80,
   ports: [80, 443],
   closed: [
@@ -19,7 +20,7 @@ const WEB: report.Guarded = {
     [444, 444],
   ],
 };
-const SERVICES: readonly report.Service[] = [
+const SERVICES: readonly Service[] = [
   { protocol: "tcp", port: 111, uid: 0 },
   { protocol: "udp", port: 500, uid: 1000 },
 ];

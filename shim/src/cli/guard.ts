@@ -4,18 +4,17 @@ import type { Options } from "../attempt/options.js";
 import type { Facts } from "../facts/facts.js";
 import { PortshimError } from "../failure.js";
 import { waiting } from "../here/socket.js";
-import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
+import { KERNEL_DEFAULT } from "../here/threshold.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
 import { type Firewall, findFirewall } from "../host/firewall.js";
 import { REASON } from "../message.js";
-import { checked, type Elevation } from "../plan/elevation.js";
+import type { Elevation } from "../plan/elevation.js";
 import { answerOf, lacks, pathOf, runOnHost } from "../plan/reach.js";
+import { APPLY, DHCPV6, type Guarded, KEPT, REMOVE, ruleset, type Service, TABLE } from "../plan/ruleset.js";
 
 import report = require("../report/guard.js");
 
-import { DHCPV6, type Guarded, KEPT, type Service, TABLE } from "../report/guard.js";
 import { summary } from "../report/start.js";
-import { enumerated } from "../text.js";
 import type { Command, Invocation } from "./command.js";
 import { wantedPorts } from "./findings.js";
 import { type Errand, factsOf, haveRootDo, hindrance, isHostsRoot, type RootCommand } from "./root.js";
@@ -34,12 +33,6 @@ Works on the host itself, in a toolbox and in a distrobox.`,
   },
   run,
 };
-
-/** What nft(8) is given to load the rules from its stdin. With -e it is not silent if that worked. */
-export const APPLY = ["-e", "-f", "-"] as const;
-
-/** To remove them, which is no error if there are none: as one command, so that polkit's prompt shows all of it. */
-export const REMOVE = ["-e", `table ${TABLE};delete table ${TABLE}`] as const;
 
 async function run(invocation: Invocation): Promise<number> {
   const { options, log, print } = invocation;
@@ -125,40 +118,6 @@ function inRange(services: readonly Service[], { closed }: Guarded): Service[] {
   return [...all.values()]
     .filter((one) => !isDhcp(one) && closed.some(([low, high]) => low <= one.port && one.port <= high))
     .sort((a, b) => a.port - b.port);
-}
-
-/** As nft(8) reads it from its stdin. No dollar: systemd-run, which may hand it on, would take that for a variable. */
-export function ruleset({ first, ports, closed }: Guarded, services: readonly Service[]): string {
-  const ranges = closed.map(([low, high]) => (low === high ? checked(low) : `${checked(low)}-${checked(high)}`));
-  const open = ports.length > 0 ? `, but for ${enumerated(ports.map(checked))}` : "";
-  const accepts = (["tcp", "udp"] as const).flatMap((protocol) => {
-    const ofRoot = services.filter((one) => one.protocol === protocol && one.uid === 0);
-    const list = ofRoot.map(({ port }) => checked(port)).join(", ");
-    return list === "" ? [] : [`\t\t${protocol} dport { ${list} } accept\n`];
-  });
-  return `# Written by portshim guard. With ${SETTING}=${checked(first)} any user can bind ports ${checked(first)} to 1023:
-# these rules close them to other machines${open}. To undo it: portshim guard --remove
-
-# What was loaded before goes, if there was anything.
-table ${TABLE}
-delete table ${TABLE}
-
-table ${TABLE} {
-	chain input {
-		type filter hook input priority filter; policy accept;
-
-		# Answers to this machine, and what it sends to itself.
-		ct state established,related accept
-		iif "lo" accept
-
-		# Answers to its DHCPv6 client, which come from another address than the one that was asked.
-		ip6 daddr fe80::/10 udp dport ${DHCPV6} accept
-${accepts.length > 0 ? `\n\t\t# Services of root that were there when this was written.\n${accepts.join("")}` : ""}
-		# All protocols whose ports the threshold opens.
-		meta l4proto { tcp, udp, sctp, dccp, udplite } th dport { ${ranges.join(", ")} } reject
-	}
-}
-`;
 }
 
 /** Whether the host has our table, as far as we may see it. */

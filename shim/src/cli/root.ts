@@ -6,9 +6,7 @@ import { REASON } from "../message.js";
 import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
 import { no, reach, runOnHost, type Verdict, yes } from "../plan/reach.js";
-
-import report = require("../report/start.js");
-
+import { aboutToRun, wouldRun } from "../report/start.js";
 import type { Invocation } from "./command.js";
 
 // What portshim's own commands have the host's root do.
@@ -90,12 +88,12 @@ export async function haveRootDo(errand: Errand, facts: Facts, invocation: Invoc
   const command = (way: Elevation) => way.command(facts, errand.argv());
   const [first, ...rest] = waysToRoot(errand, facts, options.via);
   if (options.dryRun) {
-    print(`${errand.would}\n${report.wouldRun(command(first))}\n`);
+    print(`${errand.would}\n${wouldRun(command(first))}\n`);
     return false;
   }
   let last: PortshimError | undefined;
   for (const way of [first, ...rest]) {
-    log("notice", `${errand.about}\n${report.aboutToRun(command(way), facts, way.asksSomebody === true)}`);
+    log("notice", `${errand.about}\n${aboutToRun(command(way), facts, way.asksSomebody === true)}`);
     try {
       await errand.by(way);
       return true;

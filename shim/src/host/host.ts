@@ -169,10 +169,13 @@ function problem(result: Result, bridge: Bridge, place: Place): string {
   if (!bridgeFailed(result) || NOT_STARTED.test(answer)) return answer;
   const trouble = BUS_TROUBLE.find((one) => one.answer.test(answer));
   if (!trouble) return answer;
-  const remedy = place.managedBy === "host" ? trouble.entered : trouble.container;
-  const isOfUse = place.managedBy === "host" || place.name === "rootless podman";
-  const said = [trouble.problem, ...(remedy && isOfUse ? [remedy] : [])].map((reason) => REASON[reason]);
-  return `${said.join("; ")} (${answer})`;
+  const remedy = remedyOf(trouble, place);
+  return `${REASON[trouble.problem]}${remedy ? `; ${REASON[remedy]}` : ""} (${answer})`;
+}
+
+function remedyOf({ container, entered }: Trouble, { managedBy, name }: Place): Reason | undefined {
+  if (managedBy === "host") return entered;
+  return name === "rootless podman" ? container : undefined;
 }
 
 /** What flatpak's session helper says of a command that it could not start. */

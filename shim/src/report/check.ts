@@ -1,6 +1,7 @@
 import type { Holder } from "../here/holder.js";
 import type { Network } from "../here/place.js";
-import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
+import { KERNEL_DEFAULT } from "../here/threshold.js";
+import { REASON } from "../message.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
 
@@ -136,7 +137,7 @@ function hostLine(bridge: Findings["bridge"], problem: string | null): string {
 }
 
 function thresholdLine(threshold: number | null): string {
-  if (threshold === null) return `this kernel has no ${SETTING}`;
+  if (threshold === null) return REASON.noSetting;
   if (threshold === 0) return "0: any user can bind any port";
   const usual = threshold === KERNEL_DEFAULT ? ", the kernel's default" : "";
   return `${threshold}${usual}: any user can bind ports ${threshold} and up`;

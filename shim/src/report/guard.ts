@@ -1,39 +1,10 @@
 import { isSatisfied, KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import type { Firewall } from "../host/firewall.js";
-import { commandLine, enumerated } from "../text.js";
-
-/** Our own table, so that it can be replaced and removed as a whole. */
-export const TABLE = "inet portshim";
-
-/** The file in which a person keeps the rules: in one of its own they are replaced, and not added to. */
-export const KEPT = "/etc/portshim.nft";
-
-/**
- * Where a DHCPv6 client listens (RFC 8415, 7.2). It asks all servers at once, by multicast, and so their answers are no
- * answers for the kernel.
- */
-export const DHCPV6 = 546;
+import { DHCPV6, type Guarded, KEPT, type Service, TABLE } from "../plan/ruleset.js";
+import { commandLine, enumerated, indented } from "../text.js";
 
 const LIST = commandLine(["sudo", "nft", "list", "table", ...TABLE.split(" ")]);
 const UNDO = "To undo it:\n    portshim guard --remove";
-
-/** What is closed, and what is not. */
-export interface Guarded {
-  /** The first port that the threshold opens, 1–1023. */
-  readonly first: number;
-  /** The ports that are wanted. */
-  readonly ports: readonly number[];
-  /** What is closed between first and 1023: first and last port of each range. */
-  readonly closed: readonly (readonly [number, number])[];
-}
-
-/** A socket that can be reached from outside, on a port that would be closed. */
-export interface Service {
-  readonly protocol: "tcp" | "udp";
-  readonly port: number;
-  /** Who made it. */
-  readonly uid: number;
-}
 
 /** That --remove takes nothing else. */
 export const REMOVE_ALONE = "--remove takes all the rules away, and takes no --apply, --ports or --start";
@@ -94,10 +65,6 @@ export function aboutToLoad(rules: string): string {
 /** The same for --dry-run. */
 export function wouldLoad(rules: string): string {
   return `Would load these rules on the host:\n${indented(rules)}`;
-}
-
-function indented(rules: string): string {
-  return rules.trimEnd().replace(/^(?=.)/gm, "    ");
 }
 
 /** What a person can do if they cannot be loaded; `isHere`: on this machine. */

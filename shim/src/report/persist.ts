@@ -1,7 +1,7 @@
 import { SETTING } from "../here/threshold.js";
 import { DROP_IN_PATH, FOLDER } from "../sysctl/dropin.js";
 import type { Assignment } from "../sysctl/resolve.js";
-import { commandLine, printable } from "../text.js";
+import { commandLine, indented, printable } from "../text.js";
 import { byHand, keepByHand, removeByHand } from "./remedy.js";
 
 /** What is done to the host's file and threshold. */
@@ -48,7 +48,7 @@ export function aboutTo(change: Change): string {
   if (change.kind === "remove")
     return `Removing ${DROP_IN_PATH} on the host, and setting ${SETTING} to ${change.value}`;
   if (change.kind === "apply") return `${neverApplied(change.setBy)}: setting it now`;
-  return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(change.text)}`;
+  return `Writing this on the host, as ${DROP_IN_PATH}:\n${indented(change.text ?? "")}`;
 }
 
 /** The same for --dry-run. */
@@ -56,15 +56,11 @@ export function would(change: Change): string {
   if (change.kind === "remove")
     return `Would remove ${DROP_IN_PATH} on the host, and set ${SETTING} to ${change.value}`;
   if (change.kind === "apply") return neverApplied(change.setBy);
-  return `Would write this on the host, as ${DROP_IN_PATH}:\n${indented(change.text)}`;
+  return `Would write this on the host, as ${DROP_IN_PATH}:\n${indented(change.text ?? "")}`;
 }
 
 function neverApplied(setBy: string): string {
   return `${setBy} sets it on the host, but it was never applied`;
-}
-
-function indented(text = ""): string {
-  return text.trimEnd().replace(/^/gm, "    ");
 }
 
 /** That there is nothing to do: the file is there, or what it would do is done by `keptBy`. */

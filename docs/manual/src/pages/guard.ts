@@ -1,6 +1,7 @@
 import { type Flag, optionsOf } from "../../../../shim/lib/cli/arguments.js";
-import { APPLY, guard as command, REMOVE } from "../../../../shim/lib/cli/guard.js";
+import { guard as command } from "../../../../shim/lib/cli/guard.js";
 import { statuses } from "../../../../shim/lib/cli/help.js";
+import { APPLY, REMOVE } from "../../../../shim/lib/plan/ruleset.js";
 import { commandLine } from "../../../../shim/lib/text.js";
 import { example, list, mdoc, optionList, page, seeAlso, sentences, statusList, wideExample } from "../mdoc.js";
 import { CHANGING, whatOf } from "./shared.js";
