@@ -10,6 +10,9 @@ export const ROOT = resolve(__dirname, "..");
 /** The built launcher for this machine. */
 export const PORTSHIM = join(ROOT, "shim", "launcher", `portshim-${machine()}`);
 
+/** What a stand-in for the helper, a shell script, replies if the command is not to be started: an empty `struct reply`. */
+export const EMPTY_REPLY = "/usr/bin/head -c 8208 /dev/zero >&3";
+
 /** What npm links as `portshim`. */
 export const DISPATCHER = join(ROOT, "shim", "portshim");
 

@@ -51,7 +51,6 @@ export type Results = { readonly [N in Name]?: { readonly machine: Machine; read
 export const TINI = "tini -s";
 export const PORTSHIM = "portshim";
 export const NODE = "node -e 0";
-export const BARE = "nothing";
 export const SERVER = "the server alone";
 export const BRIDGE = "flatpak-spawn --host true";
 export const BY_HAND = "flatpak-spawn --host pkexec sysctl -w …";

@@ -7,7 +7,7 @@ import { ROOT } from "../need.js";
 import { type Block, blocks, headings } from "../page.js";
 import { suite } from "../suite.js";
 import { type Lab, type Result, type Running, startLab } from "./lab.js";
-import { askedDuring, BASE, NAME } from "./start.js";
+import { answer, askedDuring, BASE, NAME } from "./start.js";
 
 const test = suite("examples/README.md", "lab", "nodes");
 
@@ -64,24 +64,12 @@ const host = (script: string) =>
 const build = (tag: string, folder: string, containerfile: string) =>
   user(`podman build --quiet --tag ${tag} --file - ${folder} <<'END'\n${containerfile}END`);
 
-/** Waits, for ten seconds at most, for what a server on this port of the host answers. */
-async function answer(port: number): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return (await lab.fetch(port)).body;
-    } catch (error) {
-      if (tries === 100) throw error;
-      await sleep(100);
-    }
-  }
-}
-
 /** What polkit is asked while `work` runs. */
 const asked = (work: () => Promise<unknown>) => askedDuring(lab, work);
 
 section("Node in a container", async (start, stop) => {
   await user(start);
-  assert.is(await answer(8080), "Hello from Node\n");
+  assert.is(await answer(lab, 8080), "Hello from Node\n");
   assert.is(await user("podman exec web id -u"), "1000\n");
   // podman waits ten seconds for one that ignores TERM.
   const from = Date.now();
@@ -97,7 +85,7 @@ section("Node as a Quadlet unit", async (start, stop) => {
   await host("systemctl start network-online.target");
   const prompts = await asked(async () => {
     await user(start);
-    assert.is(await answer(80), "Hello from Node\n");
+    assert.is(await answer(lab, 80), "Hello from Node\n");
   });
   assert.equal(prompts, [ASKED]);
   await user("podman healthcheck run systemd-web");
@@ -138,7 +126,7 @@ for (const [heading, greeting, where] of [
     const prompts = await asked(async () => {
       server = await inToolbox(commands, where());
       await server.waitFor(/Done\. Any user can now bind ports 80 and up/);
-      assert.is(await answer(80), greeting);
+      assert.is(await answer(lab, 80), greeting);
     });
     assert.equal(prompts, [ASKED]);
     assert.is(await host(`ps -o user= -p ${server?.pid}`), `${lab.user}\n`);
@@ -156,7 +144,7 @@ section("Node in a compose file", async (...engines) => {
   ] as const) {
     const [cd, up, down] = (commands ?? "").split("\n");
     await command(`${cd}\n${up}`);
-    assert.is(await answer(8080), "Hello from Node\n");
+    assert.is(await answer(lab, 8080), "Hello from Node\n");
     const threshold = `${up?.split(" up")[0]} exec -T web cat /proc/sys/net/ipv4/ip_unprivileged_port_start`;
     assert.match(await command(`${cd}\n${threshold}`), /^80$/m);
     await command(`${cd}\n${down}`);

@@ -10,10 +10,10 @@ import type { ImagesError } from "../../images/lib/failure.js";
 import { suite } from "../suite.js";
 import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
+import { NAME } from "./start.js";
 
 const test = suite("portshim-images build", "lab", "nodes");
 
-const SETTING = "net.ipv4.ip_unprivileged_port_start";
 const LAYER = "localhost/portshim:latest";
 const TOOLBOX_BASES = ["--build-arg", "BASE=localhost/portshim-lab/toolbox:1", "--build-arg", `NODE=${NODE_IMAGE}`];
 const SILENT = { step: () => {}, line: () => {}, end: () => {} };
@@ -52,7 +52,7 @@ test("the example serves on port 80, as a user that is not root", async () => {
   const { status, stdout } = await engine.images(["build", "node", "--build-arg", `BASE=${NODE_IMAGE}`]);
   assert.is(status, 0);
   const line = stdout.match(/Try it:\n {4}(podman run .*)\n/)?.[1] as string;
-  assert.is(line, `podman run --rm --sysctl ${SETTING}=80 -p 8080:80 localhost/portshim-node:latest`);
+  assert.is(line, `podman run --rm --sysctl ${NAME}=80 -p 8080:80 localhost/portshim-node:latest`);
   const running = await lab.spawn("user", line.split(" "));
   await running.waitFor(/serving on port 80\n/);
   assert.is((await lab.fetch(8080)).body, "Hello from port 80. I am process 1, user 1000.\n");

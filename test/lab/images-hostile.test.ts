@@ -2,10 +2,9 @@ import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
+import { NAME } from "./start.js";
 
 const test = suite("images made to hurt portshim-images (ENTRIES=…)", "lab", "nodes");
-
-const SETTING = "net.ipv4.ip_unprivileged_port_start";
 
 /** How many small files; a million takes the engine minutes to make. */
 const ENTRIES = Number(process.env.ENTRIES || 3000);
@@ -61,7 +60,7 @@ test("links that loop, or lead to everything", async () => {
       "ln -s / /etc/sysctl.d/c.conf",
     ],
     ...["ln -s ../../../../../../etc/passwd /etc/sysctl.d/d.conf", "ln -s /proc/self/fd/0 /etc/sysctl.d/e.conf"],
-    `echo ${SETTING}=443 >/etc/sysctl.d/z.conf`,
+    `echo ${NAME}=443 >/etc/sysctl.d/z.conf`,
   ];
   const { status, stdout, stderr } = await checked("links", `RUN ${links.join(" && ")}`);
   assert.is(status, 0, stderr);
@@ -90,7 +89,7 @@ test("names of every kind", async () => {
     (name) => `touch -- "$(printf '%b' '${name.replaceAll("'", "_").replaceAll("\\", "\\\\")}').conf"`,
   );
   // In a file of its own: a Containerfile has words of its own.
-  const script = Buffer.from(`cd /etc/sysctl.d\n${make.join("\n")}\necho ${SETTING}=81 >z.conf\n`).toString("base64");
+  const script = Buffer.from(`cd /etc/sysctl.d\n${make.join("\n")}\necho ${NAME}=81 >z.conf\n`).toString("base64");
   const { status, stdout } = await checked("names", `RUN echo ${script} | base64 -d | sh`);
   assert.is(status, 0);
   assert.match(stdout, "/etc/sysctl.d/z.conf:1 sets 81");

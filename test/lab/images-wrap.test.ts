@@ -9,10 +9,10 @@ import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
 import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
+import { NAME } from "./start.js";
 
 const test = suite("portshim-images wrap and check", "lab", "nodes", "qemu");
 
-const SETTING = "net.ipv4.ip_unprivileged_port_start";
 const PORT = 8080;
 /** Says how it was started, and ends with a status of its own on its stop signal. */
 const SERVER = contextFile(
@@ -43,7 +43,7 @@ async function serve(image: string, start = "80") {
   const container = await engine.docker.createContainer({
     Image: image,
     ExposedPorts: { "80/tcp": {} },
-    HostConfig: { Sysctls: { [SETTING]: start }, PortBindings: { "80/tcp": [{ HostPort: `${PORT}` }] } },
+    HostConfig: { Sysctls: { [NAME]: start }, PortBindings: { "80/tcp": [{ HostPort: `${PORT}` }] } },
   });
   await container.start();
   const answer = await answers(async () => JSON.parse((await lab.fetch(PORT)).body));
@@ -90,7 +90,7 @@ for (const [kind, instructions, entrypoint] of [
     assert.is(status, 0);
     const wrapped = `${image}-portshim`;
     assert.equal((await config(wrapped)).entrypoint, ["portshim", "--", ...entrypoint]);
-    assert.match(stdout, `Try it:\n    podman run --rm --sysctl ${SETTING}=80 -p 8080:80 ${wrapped}\n`);
+    assert.match(stdout, `Try it:\n    podman run --rm --sysctl ${NAME}=80 -p 8080:80 ${wrapped}\n`);
     const before = await serve(image);
     const after = await serve(wrapped);
     assert.equal(after.answer, before.answer);
@@ -122,7 +122,7 @@ CMD ${JSON.stringify(words)}
   assert.equal([after.labels, after.rest], [before.labels, before.rest]);
   assert.is(await healthcheck("localhost/odd:2"), await healthcheck("localhost/odd:1"));
   assert.match(await healthcheck("localhost/odd:2"), "7000000000");
-  const run = (image: string) => lab.asUser(["podman", "run", "--rm", "--sysctl", `${SETTING}=80`, image]);
+  const run = (image: string) => lab.asUser(["podman", "run", "--rm", "--sysctl", `${NAME}=80`, image]);
   const { stdout } = await run("localhost/odd:1");
   assert.equal(JSON.parse(stdout).slice(1), [...words, ...words]);
   assert.is((await run("localhost/odd:2")).stdout, stdout);
@@ -162,7 +162,7 @@ test("--user: the image starts as root, and its server as that user, on port 80 
     more.stdout,
     `localhost/www:2 starts this:\n    ["portshim","--start=443","--user=4000","--","node","server.js"]\n`,
   );
-  assert.match(more.stdout, `--sysctl ${SETTING}=443 -p 8443:443 localhost/www:2\n`);
+  assert.match(more.stdout, `--sysctl ${NAME}=443 -p 8443:443 localhost/www:2\n`);
 });
 
 test("an image that is wrapped already stays as it is, and is said", async () => {
@@ -208,7 +208,7 @@ ENTRYPOINT ["/busybox", "echo"]
   );
   const run = (...options: string[]) =>
     lab.asUser(["podman", "run", "--rm", ...options, "localhost/bare:1-portshim", "started"]);
-  assert.equal(await run(`--sysctl=${SETTING}=80`), { status: 0, signal: null, stdout: "started\n", stderr: "" });
+  assert.equal(await run(`--sysctl=${NAME}=80`), { status: 0, signal: null, stdout: "started\n", stderr: "" });
   const unsatisfied = await run();
   assert.equal([unsatisfied.status, unsatisfied.stdout], [0, "started\n"]);
   assert.match(unsatisfied.stderr, /^portshim: cannot run Node\.js 20 or later, which is needed here/);
@@ -353,9 +353,9 @@ test("check tells what happens when an image runs", async () => {
   const dropIn = (path: string, line: string) =>
     `RUN mkdir -p ${path.replace(/\/[^/]*$/, "")} && echo '${line}' >${path}`;
   const base = `FROM ${NODE_IMAGE}
-${dropIn("/usr/lib/sysctl.d/80-web.conf", `${SETTING}=22`)}
-${dropIn("/etc/sysctl.d/80-web.conf", `# ours\\n${SETTING} = 443`)}
-${dropIn("/etc/sysctl.d/50-more.conf", `${SETTING} = many`)}
+${dropIn("/usr/lib/sysctl.d/80-web.conf", `${NAME}=22`)}
+${dropIn("/etc/sysctl.d/80-web.conf", `# ours\\n${NAME} = 443`)}
+${dropIn("/etc/sysctl.d/50-more.conf", `${NAME} = many`)}
 ${dropIn("/srv/linked.conf", "vm.swappiness=1")}
 RUN ln -s /srv/linked.conf /etc/sysctl.d/60-linked.conf && ln -s /dev/null /etc/sysctl.d/99-protect-links.conf
 EXPOSE 443
@@ -382,7 +382,7 @@ It starts without portshim. To have portshim in it: portshim-images wrap localho
 `,
   );
   const wrapped = await engine.images(["wrap", "localhost/checked:1"]);
-  assert.match(wrapped.stdout, `--sysctl ${SETTING}=443 -p 8443:443 `);
+  assert.match(wrapped.stdout, `--sysctl ${NAME}=443 -p 8443:443 `);
   const json = JSON.parse((await engine.images(["check", "--json", "localhost/checked:1-portshim"])).stdout);
   assert.equal(json, {
     image: "localhost/checked:1-portshim",

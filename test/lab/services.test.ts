@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { suite } from "../suite.js";
 import { type Lab, startLab } from "./lab.js";
-import { ASKED, askedDuring, BASE } from "./start.js";
+import { ASKED, answer, askedDuring, BASE } from "./start.js";
 
 const test = suite("services", "lab", "nodes");
 
@@ -41,18 +41,6 @@ async function becomes(manager: Manager, unit: string, name: string, fits: RegEx
     if (fits.test(value)) return;
     assert.ok(tries < 100, `${unit}: ${name} is ${value}`);
     await sleep(100);
-  }
-}
-
-/** Waits, for ten seconds at most, for what a server on this port answers. */
-async function answer(port: number): Promise<string> {
-  for (let tries = 0; ; tries++) {
-    try {
-      return (await lab.fetch(port)).body;
-    } catch (error) {
-      if (tries === 100) throw error;
-      await sleep(100);
-    }
   }
 }
 
@@ -133,7 +121,7 @@ test("a Quadlet unit that restarts, the host's network, the user, with the bus: 
   await quadlet("web", "RestartPreventExitStatus=NOPERM");
   const prompts = await asked(async () => {
     await systemctl("user", "start", "web");
-    assert.is(await answer(80), "1 /\n");
+    assert.is(await answer(lab, 80), "1 /\n");
   });
   assert.equal(prompts, [ASKED]);
   assert.match(await said("web"), "Done. Any user can now bind ports 80 and up, until the host reboots.");
@@ -157,7 +145,7 @@ test("a user service on the host, the host's network, an ordinary user: pkexec",
   let body = "";
   const prompts = await asked(async () => {
     await systemctl("user", "start", "server");
-    body = await answer(80);
+    body = await answer(lab, 80);
   });
   assert.equal(prompts, [ASKED]);
   assert.is(body, `${await property("user", "server", "MainPID")} /\n`);
@@ -194,7 +182,7 @@ for (const [name, manager, unit, port, user] of [
     for (const expected of [[ASKED], []]) {
       let body = "";
       const prompts = await asked(async () => {
-        body = await answer(port);
+        body = await answer(lab, port);
       });
       assert.equal(prompts, expected);
       const pid = await property(manager, unit, "MainPID");

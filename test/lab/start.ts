@@ -1,4 +1,5 @@
 import { machine } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import type { Lab, Result } from "./lab.js";
 
@@ -69,4 +70,16 @@ export async function untouched<T>(lab: Lab, run: () => Promise<T>): Promise<T> 
 export function assertStarted(run: Result, value: number | "", said = /^$/): void {
   assert.equal([run.status, run.stdout], [0, `started at ${value}\n`], run.stderr);
   assert.match(run.stderr, said);
+}
+
+/** Waits, for ten seconds at most, for what a server on this port of the host answers. */
+export async function answer(lab: Lab, port: number): Promise<string> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return (await lab.fetch(port)).body;
+    } catch (error) {
+      if (tries === 100) throw error;
+      await sleep(100);
+    }
+  }
 }

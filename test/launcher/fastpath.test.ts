@@ -19,7 +19,7 @@ import { parse } from "../../shim/lib/cli/arguments.js";
 import { wanted } from "../../shim/lib/facts/facts.js";
 import { isSatisfied, SETTING, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { resolve } from "../../shim/lib/sysctl/resolve.js";
-import { PORTSHIM, ROOT } from "../need.js";
+import { EMPTY_REPLY, PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";
 import { Namespace } from "../sysctl/namespace.js";
 import {
@@ -71,7 +71,7 @@ class Stage {
     // Not Node but a stand-in, to observe whether the helper is started; an empty reply and 64 end the launcher whatever
     // the options.
     const programs = folder("bin");
-    writeFileSync(join(programs, "node"), "#!/bin/sh\necho asked\n/usr/bin/head -c 8208 /dev/zero >&3\nexit 64\n");
+    writeFileSync(join(programs, "node"), `#!/bin/sh\necho asked\n${EMPTY_REPLY}\nexit 64\n`);
     chmodSync(join(programs, "node"), 0o755);
     // The lock must not be on this machine.
     const runtime = folder("runtime");

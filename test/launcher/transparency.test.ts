@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { pathWith } from "../namespace.js";
-import { NODE_VERSIONS } from "../need.js";
+import { EMPTY_REPLY, NODE_VERSIONS } from "../need.js";
 import { suite } from "../suite.js";
 import { differences, EVERYTHING, PROPERTIES, type Property, SITUATIONS, same } from "./property.js";
 import {
@@ -129,13 +129,9 @@ test("the helper is given what it needs, and nothing of the server's but stdout 
   const bin = `${path}.bin`;
   mkdirSync(bin);
   // Marked fake: a node that reports what it was given, and replies that the command is not to be started. Node itself opens descriptors of its own.
-  writeFileSync(
-    join(bin, "node"),
-    `#!/bin/sh\n/usr/bin/head -c 8208 /dev/zero >&3\nexec ${PROBE} report ${path}.helper\n`,
-    {
-      mode: 0o755,
-    },
-  );
+  writeFileSync(join(bin, "node"), `#!/bin/sh\n${EMPTY_REPLY}\nexec ${PROBE} report ${path}.helper\n`, {
+    mode: 0o755,
+  });
   writeFileSync(`${path}.helper`, "");
   const outcome = await observe(path, [
     ...PLAIN,
