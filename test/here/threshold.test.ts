@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite as uvuSuite } from "uvu";
 import * as assert from "uvu/assert";
+import { PortshimError } from "../../shim/lib/failure.js";
 import { kernelTakes, liveThreshold, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { suite } from "../suite.js";
 import { Namespace } from "../sysctl/namespace.js";
@@ -32,6 +33,17 @@ threshold("anything but a number and a newline is not read", () => {
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+threshold("a file that cannot be read for now says nothing of the kernel", () => {
+  // Address 0 is in no process's memory: EIO.
+  assert.throws(
+    () => liveThreshold("/proc/self/mem"),
+    (error: unknown) =>
+      error instanceof PortshimError &&
+      error.code === "no-way" &&
+      /^cannot lower \S+ from here: EIO: i\/o error, read$/.test(error.message),
+  );
 });
 
 const TAKEN: readonly (readonly [text: string, value: number | undefined])[] = [

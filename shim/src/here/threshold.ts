@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { PortshimError } from "../failure.js";
+import { printable } from "../text.js";
 
 /** The setting's path below /proc/sys. Ports below its value need CAP_NET_BIND_SERVICE (ip-sysctl.rst). */
 export const KEY = "net/ipv4/ip_unprivileged_port_start";
@@ -18,16 +20,23 @@ export const LARGEST = 65535;
 /**
  * The threshold in our own network namespace: an integer 0–65535, the first port that an ordinary user can bind.
  * Undefined if the kernel has no such setting (Linux before 4.11, gVisor), or /proc is not mounted.
+ *
+ * Throws PortshimError `no-way` if that cannot be told, for lack of descriptors or memory, or by an input error.
  */
 export function liveThreshold(file = SETTING_FILE): number | undefined {
   try {
     // In one read: files below /proc/sys answer only at offset 0.
     const text = readFileSync(file, "latin1");
     return /^\d{1,5}\n$/.test(text) ? Number(text) : undefined;
-  } catch {
+  } catch (error) {
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    if (SHORTAGES.includes(code)) throw new PortshimError("no-way", printable(message));
     return undefined;
   }
 }
+
+/** What says nothing of the kernel. */
+const SHORTAGES = ["EMFILE", "ENFILE", "ENOMEM", "EIO"];
 
 /** The first port for outgoing connections; if it cannot be read, the kernel's default. */
 function localPortRangeStart(): number {
