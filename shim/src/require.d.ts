@@ -11,7 +11,8 @@ declare namespace NodeJS {
     (id: "../plan/lifetime.js"): typeof import("./plan/lifetime.js");
     (id: "../plan/plan.js"): typeof import("./plan/plan.js");
     (id: "../plan/route.js"): typeof import("./plan/route.js");
-    (id: "../message.js" | "./message.js"): typeof import("./message.js");
+    (id: "./report/failure.js"): typeof import("./report/failure.js");
+    (id: "../report/reason.js"): typeof import("./report/reason.js");
     (id: "../report/remedy.js" | "./remedy.js"): typeof import("./report/remedy.js");
     (id: "../report/start.js"): typeof import("./report/start.js");
     (id: "../sysctl/resolve.js"): typeof import("./sysctl/resolve.js");

@@ -2,7 +2,7 @@ import * as assert from "uvu/assert";
 import { DEFAULTS } from "../../shim/lib/attempt/options.js";
 import { parse } from "../../shim/lib/cli/arguments.js";
 import { help } from "../../shim/lib/cli/help.js";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { suite } from "../suite.js";
 
 const test = suite("arguments");

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import * as assert from "uvu/assert";
 import { guardedBy, servicesIn } from "../../shim/lib/cli/guard.js";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { APPLY, type Guarded, REMOVE, ruleset, type Service } from "../../shim/lib/plan/ruleset.js";
 import { inToolbox } from "../situation.js";
 import { suite } from "../suite.js";

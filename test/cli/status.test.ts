@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 
 import { STATUS, statusOf } from "../../shim/lib/cli/status.js";
-import { type FailureCode, PortshimError } from "../../shim/lib/failure.js";
+import { type FailureCode, PortshimError } from "../../shim/lib/error.js";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite as uvuSuite } from "uvu";
 import * as assert from "uvu/assert";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { kernelTakes, liveThreshold, SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { suite } from "../suite.js";
 import { Namespace } from "../sysctl/namespace.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import * as assert from "uvu/assert";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { resolveUser, type User } from "../../shim/lib/here/user.js";
 import { suite } from "../suite.js";
 import { CASES, type Files } from "./user.cases.js";

@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { optionsIn } from "../../images/lib/entrypoint.js";
 import type { Image } from "../../images/lib/image.js";
 import { type Purpose, parse } from "../../shim/lib/cli/arguments.js";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { effectiveCapabilities } from "../../shim/lib/here/capabilities.js";
 import { place } from "../../shim/lib/here/place.js";
 import { waiting } from "../../shim/lib/here/socket.js";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { ensurePorts } from "../../shim/lib/library/index.js";
 import { inNamespace, pathWith, type Situation } from "../namespace.js";
 import { NODE_VERSIONS, PORTSHIM, ROOT } from "../need.js";
@@ -236,7 +236,7 @@ test("docs/library.md shows the tested framework, and every code that can occur"
   const framework = readFileSync(join(ROOT, "test", "library", "framework.ts"), "utf8");
   assert.ok(framework.includes(blocks.at(-1) ?? "?"));
 
-  const declared = readFileSync(join(ROOT, "shim", "types", "failure.d.ts"), "utf8");
+  const declared = readFileSync(join(ROOT, "shim", "types", "error.d.ts"), "utf8");
   const [, union = ""] = /type FailureCode = ([^;]+);/.exec(declared) ?? [];
   const codes = [...union.matchAll(/"([a-z-]+)"/g)].map(([, code]) => code ?? "");
   // Of --user and of the commands, which the library does not have.

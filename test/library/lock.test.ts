@@ -18,7 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { node, PORTSHIM, ROOT } from "../need.js";
 import { suite } from "../suite.js";

@@ -62,7 +62,7 @@ packing("what npm packs of the shim: dispatcher, two launchers, helper, library,
   for (const { path, size } of launchers) assert.ok(size <= 100_000, `${path}: ${size} bytes`);
   // The declarations of the library's inner modules would need Node's types.
   const declarations = paths.filter((path) => path.endsWith(".ts")).sort();
-  assert.equal(declarations, ["types/contract.d.ts", "types/failure.d.ts", "types/library/index.d.ts"]);
+  assert.equal(declarations, ["types/contract.d.ts", "types/error.d.ts", "types/library/index.d.ts"]);
 });
 
 /** A folder with a copy of the checkout, its helper compiled, and no launcher built. */
@@ -262,7 +262,7 @@ for (const resolution of ["nodenext", "bundler"] as const) {
 
 library("every public name has a doc comment", () => {
   const names: string[] = [];
-  for (const file of ["library/index", "contract", "failure"]) {
+  for (const file of ["library/index", "contract", "error"]) {
     const text = readFileSync(join(dependent, "node_modules", "portshim", "types", `${file}.d.ts`), "utf8");
     let before = "";
     let inside = false;

@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import type { PortshimError } from "../../shim/lib/failure.js";
+import type { PortshimError } from "../../shim/lib/error.js";
 import { run0 } from "../../shim/lib/plan/elevation.js";
 import { has, inToolbox } from "../situation.js";
 import { suite } from "../suite.js";

@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { PortshimError } from "../../shim/lib/failure.js";
+import { PortshimError } from "../../shim/lib/error.js";
 import { planFor } from "../../shim/lib/plan/plan.js";
 import * as report from "../../shim/lib/report/start.js";
 import { inPodman, inToolbox, onHost } from "../situation.js";

@@ -1,6 +1,6 @@
 import type { Done, Log } from "../contract.js";
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { hostOf } from "../host/host.js";
 import type { Plan, Step } from "../plan/plan.js";

@@ -1,5 +1,4 @@
-import type { RouteName } from "../contract.js";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { KERNEL_DEFAULT } from "../here/threshold.js";
 import { printable } from "../text.js";
 
@@ -54,9 +53,6 @@ export const DEFAULTS: Options = {
 /** Longest time that a prompt can stay open, in seconds: a day. */
 const LONGEST_TIMEOUT = 86400;
 
-/** What --via can name, in the default order; route.ts has the routes. */
-const ROUTE_NAMES: readonly RouteName[] = ["write", "capability", "nsenter", "pkexec", "run0", "sudo"];
-
 /**
  * Checks each value, of the command line or of a program. Throws an Error if it is invalid: what it must be, as the
  * middle of a sentence.
@@ -74,8 +70,10 @@ export const ACCEPTED = {
   },
   via: (value: unknown): readonly string[] => {
     const names: unknown[] = Array.isArray(value) ? [...value] : [];
-    const isRoute = (name: unknown): name is string => ROUTE_NAMES.some((route) => route === name);
-    if (names.length === 0 || !names.every(isRoute)) throw new Error(`one or more of ${ROUTE_NAMES.join(", ")}`);
+    // Loaded only for this: most starts name none.
+    const routes: readonly string[] = require("../plan/route.js").ROUTES.map(({ name }) => name);
+    const isRoute = (name: unknown): name is string => routes.some((route) => route === name);
+    if (names.length === 0 || !names.every(isRoute)) throw new Error(`one or more of ${routes.join(", ")}`);
     return names;
   },
 };

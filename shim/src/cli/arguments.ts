@@ -1,5 +1,5 @@
 import { ACCEPTED, accepting, DEFAULTS, type Options, shown } from "../attempt/options.js";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { commandLine, enumerated, printable } from "../text.js";
 
 /** A command line taken apart. */

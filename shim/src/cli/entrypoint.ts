@@ -1,6 +1,6 @@
 import { fstatSync } from "node:fs";
+import { PortshimError } from "../error.js";
 import { gather, type Query } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
 import { LAUNCHER, type Reply, send } from "../protocol/reply.js";
 import { printable } from "../text.js";

@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { printable } from "../text.js";
 
 /** Where the launcher's execvp(3), which is musl's, looks if there is no PATH. */

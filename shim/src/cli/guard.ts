@@ -1,16 +1,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Options } from "../attempt/options.js";
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { waiting } from "../here/socket.js";
 import { KERNEL_DEFAULT } from "../here/threshold.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
 import { type Firewall, findFirewall } from "../host/firewall.js";
-import { REASON } from "../message.js";
 import type { Elevation } from "../plan/elevation.js";
 import { answerOf, lacks, pathOf, runOnHost } from "../plan/reach.js";
 import { APPLY, DHCPV6, type Guarded, KEPT, REMOVE, ruleset, type Service, TABLE } from "../plan/ruleset.js";
+import { REASON } from "../report/reason.js";
 
 import report = require("../report/guard.js");
 

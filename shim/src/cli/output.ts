@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import type { Options } from "../attempt/options.js";
 import type { Log } from "../contract.js";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { printable } from "../text.js";
 
 /** Says what --quiet and --verbose let through. */

@@ -1,13 +1,13 @@
 import { closeSync, existsSync, fsyncSync, lstatSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold } from "../here/threshold.js";
-import { REASON } from "../message.js";
 import { checked, type Elevation } from "../plan/elevation.js";
 import { bootThreshold, madePermanentBy, sourceOf } from "../plan/lifetime.js";
 import { answerOf, lacks } from "../plan/reach.js";
 import { sysctl } from "../plan/route.js";
+import { REASON } from "../report/reason.js";
 
 import report = require("../report/persist.js");
 

@@ -1,11 +1,11 @@
+import { type FailureCode, PortshimError } from "../error.js";
 import { type Facts, gather } from "../facts/facts.js";
-import { type FailureCode, PortshimError } from "../failure.js";
 import { networkNamespaceOf } from "../here/place.js";
 import { HOST_ENVIRONMENT, isLocal } from "../host/bridge.js";
-import { REASON } from "../message.js";
 import { type Elevation, pkexec, run0, sudo } from "../plan/elevation.js";
 import { named } from "../plan/plan.js";
 import { no, reach, runOnHost, type Verdict, yes } from "../plan/reach.js";
+import { REASON } from "../report/reason.js";
 import { aboutToRun, wouldRun } from "../report/start.js";
 import type { Invocation } from "./command.js";
 

@@ -1,4 +1,4 @@
-import type { FailureCode, PortshimError } from "../failure.js";
+import type { FailureCode, PortshimError } from "../error.js";
 
 /**
  * Exit statuses before the command runs: those of sysexits.h, whose names systemd knows

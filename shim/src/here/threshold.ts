@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { printable } from "../text.js";
 
 /** The setting's path below /proc/sys. Ports below its value need CAP_NET_BIND_SERVICE (ip-sysctl.rst). */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { PortshimError } from "../failure.js";
-import { REASON } from "../message.js";
+import { PortshimError } from "../error.js";
+import { REASON } from "../report/reason.js";
 import { printable } from "../text.js";
 import { contentOf } from "./file.js";
 

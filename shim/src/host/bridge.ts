@@ -1,6 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { basename, join } from "node:path";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { type Place, SESSIONS } from "../here/place.js";
 import { printable } from "../text.js";
 import type { Identity } from "./child.js";

@@ -1,6 +1,6 @@
 import type { Place } from "../here/place.js";
 import { LARGEST, SETTING_FILE } from "../here/threshold.js";
-import type { Reason } from "../message.js";
+import type { Reason } from "../report/reason.js";
 import { type Bridge, HOST_ENVIRONMENT, HOST_PATH } from "./bridge.js";
 import { type Result, start } from "./child.js";
 
@@ -162,7 +162,7 @@ const BUS_TROUBLE: readonly Trouble[] = [
 
 function problem(result: Result, bridge: Bridge, place: Place): string {
   // Loaded only now: the question does not wait for it.
-  const { REASON } = require("../message.js");
+  const { REASON } = require("../report/reason.js");
   const name = bridge.path === undefined ? "this machine" : bridge.name;
   if (result.timedOut) return REASON.noAnswer(name, PATIENCE / 1000);
   const answer = REASON.answered(name, result.stderr, result.status);

@@ -1,6 +1,6 @@
 import { ACCEPTED, accepting, DEFAULTS, type Options, shown } from "../attempt/options.js";
 import type { EnsureOptions, Log } from "../contract.js";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 
 /** A program's options, checked. */
 interface Accepted {

@@ -6,7 +6,7 @@ import { accept } from "./accept.js";
 import { exclusively } from "./lock.js";
 
 export type { Done, EnsureOptions, Level, Log, RouteName } from "../contract.js";
-export { type FailureCode, PortshimError } from "../failure.js";
+export { type FailureCode, PortshimError } from "../error.js";
 
 /**
  * Makes sure that this process can bind ports from `options.start` up, and asks the host if it must: for a server that

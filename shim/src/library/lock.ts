@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, mkdirSync, openSync, writeSync } from "node:fs";
 
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { networkNamespaceOf } from "../here/place.js";
 
 /** How long to wait for the lock. */

@@ -1,10 +1,10 @@
 import type { RouteName } from "../contract.js";
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES } from "../host/bridge.js";
 import type { Result, RunOptions } from "../host/child.js";
 import { bridgeFailed, hostOf } from "../host/host.js";
-import { REASON } from "../message.js";
+import { REASON } from "../report/reason.js";
 import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
 
 /** A way to be root on the host. */

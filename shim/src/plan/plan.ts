@@ -1,6 +1,6 @@
 import type { Facts } from "../facts/facts.js";
 import { isSatisfied } from "../here/threshold.js";
-import { REASON } from "../message.js";
+import { REASON } from "../report/reason.js";
 import { no, type Verdict } from "./reach.js";
 import { ROUTES, type Route } from "./route.js";
 

@@ -1,9 +1,9 @@
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
 import { type Result, type RunOptions, run } from "../host/child.js";
 import { bridgeFailed, hostOf, type Program } from "../host/host.js";
-import { REASON } from "../message.js";
+import { REASON } from "../report/reason.js";
 import { printable } from "../text.js";
 
 /** Whether something can be done, and why or why not: the middle of a sentence. */

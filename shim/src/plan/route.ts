@@ -1,9 +1,9 @@
 import { writeFileSync } from "node:fs";
 import type { RouteName } from "../contract.js";
+import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import { PortshimError } from "../failure.js";
 import { isSatisfied, liveThreshold, SETTING, SETTING_FILE } from "../here/threshold.js";
-import { REASON } from "../message.js";
+import { REASON } from "../report/reason.js";
 import { printable } from "../text.js";
 import { checked, type Elevation, pkexec, run0, sudo } from "./elevation.js";
 import { answerOf, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./reach.js";
@@ -111,7 +111,7 @@ function bySysctl(elevation: Elevation, what: string): Route {
   };
 }
 
-/** All routes, least intrusive first: ROUTE_NAMES in options.ts. */
+/** All routes, least intrusive first: what --via can name, and the order in which a start tries them. */
 export const ROUTES: readonly Route[] = [
   write,
   capability,

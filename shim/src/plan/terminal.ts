@@ -1,7 +1,7 @@
 import { closeSync, constants as files, fstatSync, openSync, readFileSync, writeSync } from "node:fs";
 import { constants } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { EMPTY_ENVIRONMENT } from "../host/bridge.js";
 import type { Result } from "../host/child.js";
 import { commandLine } from "../text.js";

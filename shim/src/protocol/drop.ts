@@ -1,7 +1,7 @@
-import { PortshimError } from "../failure.js";
+import { PortshimError } from "../error.js";
 import { type Capability, effectiveCapabilities } from "../here/capabilities.js";
 import { resolveUser, type User } from "../here/user.js";
-import { REASON } from "../message.js";
+import { REASON } from "../report/reason.js";
 import { printable } from "../text.js";
 import { LONGEST_HOME, MOST_GROUPS } from "./reply.js";
 

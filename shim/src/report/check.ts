@@ -1,9 +1,9 @@
 import type { Holder } from "../here/holder.js";
 import type { Network } from "../here/place.js";
 import { KERNEL_DEFAULT } from "../here/threshold.js";
-import { REASON } from "../message.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
+import { REASON } from "./reason.js";
 
 /** What `portshim check` found, as --json prints it: docs/check.md and docs/check.schema.json. */
 export interface Findings {

@@ -1,5 +1,5 @@
+import type { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
-import type { PortshimError } from "../failure.js";
 import { SETTING } from "../here/threshold.js";
 import { isLocal } from "../host/bridge.js";
 import type { Plan, Step } from "../plan/plan.js";

@@ -42,7 +42,7 @@ export class PortshimError extends Error {
   /** `detail` completes the sentence of `code`; what the system said must have gone through printable(). */
   constructor(code: FailureCode, detail = "") {
     // Loaded when something fails: a start does not wait for it.
-    super(require("./message.js").FAILURE[code](detail));
+    super(require("./report/failure.js").FAILURE[code](detail));
     this.code = code;
   }
 
