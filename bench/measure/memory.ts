@@ -55,7 +55,18 @@ export function memory(bench: Bench): Data["memory"] {
     catatonit: { argv: ["catatonit", "--", ...SLEEP], threshold: 80 },
     gosu: { argv: ["gosu", "0", ...SLEEP], threshold: 80 },
   };
-  const own = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  // Without random addresses: how many pages a stack or a heap touches depends on where it begins.
+  const own = [
+    "setarch",
+    "--addr-no-randomize",
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+  ];
   const env = { ...process.env, PATH: `${dirname(NODE26)}:${process.env.PATH}` };
   const argv = [...own, NODE26, "-e", SCRIPT, String(bench.rounds(30)), JSON.stringify(Object.values(starters))];
   const rounds = run(argv, { env })

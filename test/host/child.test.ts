@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from "node:child_process";
+import { ChildProcess, spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,6 +58,23 @@ test("timed out: it is stopped, and the result says so", async () => {
 test("one that ignores TERM is killed", async () => {
   const { status } = await sh('trap "" TERM; while :; do sleep 0.1; done', 100);
   assert.is(status, 137);
+});
+
+test("one whose end is not seen is given up", async () => {
+  // A stand-in for a process that the kernel keeps, and for a lost SIGCHLD: no signal reaches it.
+  const { kill } = ChildProcess.prototype;
+  const pids: (number | undefined)[] = [];
+  ChildProcess.prototype.kill = function () {
+    pids.push(this.pid);
+    return true;
+  };
+  try {
+    const { status, stdout, timedOut } = await sh("echo said; exec sleep 30", 100);
+    assert.equal([status, stdout, timedOut, pids.length], [137, "said\n", true, 2]);
+  } finally {
+    ChildProcess.prototype.kill = kill;
+    process.kill(pids[0] as number, "SIGKILL");
+  }
 });
 
 test("one that answers is told what to do", async () => {

@@ -42,7 +42,7 @@ export interface RunOptions {
 /** Most bytes kept of either stream: what the other side answers is not trusted to be short. */
 const MOST_OUTPUT = 64 * 1024;
 
-/** Milliseconds between TERM and KILL for a program that has to stop. */
+/** Milliseconds between TERM and KILL for a program that has to stop, and after that until nobody waits for it any more. */
 const GRACE = 500;
 
 /** The variables a bridge or pkexec needs; nothing else of the server's environment reaches them. */
@@ -50,7 +50,7 @@ const PASSED_ON = ["PATH", "HOME", "USER", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESS
 
 /**
  * Runs a program from `/` with a small environment and no stdin but `input`, and resolves when it has ended, with what it
- * wrote; it never rejects. To be stopped is to get TERM, and half a second later KILL.
+ * wrote; it never rejects. To be stopped is to get TERM, half a second later KILL, and as much later to be given up.
  */
 export function run(argv: readonly string[], options: RunOptions): Promise<Result> {
   return start(argv, options, options.input === undefined ? "ignore" : "pipe").ended;
@@ -89,12 +89,35 @@ export function start(
 
   let isOver = false;
   let timedOut = false;
+  let timer: NodeJS.Timeout | undefined;
   let kill: NodeJS.Timeout | undefined;
+  let resolve: (result: Result) => void;
+  const ended = new Promise<Result>((settle) => {
+    resolve = settle;
+  });
+  const end = (status: number, failure = "") => {
+    isOver = true;
+    clearTimeout(timer);
+    clearTimeout(kill);
+    signal?.removeEventListener("abort", stop);
+    resolve({ status, stdout: text("stdout"), stderr: text("stderr") + failure, timedOut });
+  };
+  const closeOutputs = () => {
+    child.stdout?.destroy();
+    child.stderr?.destroy();
+  };
   const stop = () => {
     child.kill("SIGTERM");
-    kill ??= setTimeout(() => child.kill("SIGKILL"), GRACE);
+    kill ??= setTimeout(() => {
+      child.kill("SIGKILL");
+      // The kernel can keep it, for a disk that does not answer, and Node can fail to see its end.
+      kill = setTimeout(() => {
+        closeOutputs();
+        child.unref();
+        end(128 + 9);
+      }, GRACE);
+    }, GRACE);
   };
-  let timer: NodeJS.Timeout | undefined;
   const allow = (milliseconds: number) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
@@ -123,23 +146,9 @@ export function start(
   child.stdin?.on("error", () => {});
   if (input !== undefined) child.stdin?.end(input);
   // A grandchild can hold the pipes open for as long as it lives.
-  child.on("exit", () =>
-    setTimeout(() => {
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-    }, GRACE).unref(),
-  );
-  const ended = new Promise<Result>((resolve) => {
-    const end = (status: number, failure = "") => {
-      isOver = true;
-      clearTimeout(timer);
-      clearTimeout(kill);
-      signal?.removeEventListener("abort", stop);
-      resolve({ status, stdout: text("stdout"), stderr: text("stderr") + failure, timedOut });
-    };
-    child.on("error", (error) => end(127, error.message));
-    child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
-  });
+  child.on("exit", () => setTimeout(closeOutputs, GRACE).unref());
+  child.on("error", (error) => end(127, error.message));
+  child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
   return {
     ended,
     get isOver() {
