@@ -199,8 +199,7 @@ async function killedAtEachStep(step: number, script: (fault: string) => string)
 }
 
 test("the launcher is killed at each of its steps", () => killedAtEachStep(stride(41), inLauncher));
-test("the helper is killed at each of its steps", () =>
-  killedAtEachStep(LONG ? 23 : 331, (fault) => inHelper(fault, "")));
+test("the helper is killed at each of its steps", () => killedAtEachStep(stride(331), (fault) => inHelper(fault, "")));
 
 for (const [who, stop] of [
   ["the launcher", "kill -STOP $!"],
