@@ -61,7 +61,7 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
       [HERE, "node build/plan/plan.test.js"],
       ["test/launcher/fuzz.test.ts", "npm run fuzz"],
     ),
-    "LONG=1 npm test -- load faults": untested("it takes half an hour; npm test runs the same tests with fewer steps"),
+    "LONG=1 npm test -- load faults": untested("it takes ten minutes; npm test runs the same tests with fewer steps"),
     "sudo test/lab/host.sh  ": untested(ENTER),
   },
   "docs/alternatives.md": { whole: "test/lab/alternatives.test.ts" },

@@ -96,6 +96,6 @@ ${seeAlso(["portshim", "portshim-check", "portshim-guard"], "sysctl.d 5", "syste
 .Sh SECURITY CONSIDERATIONS
 From then on any user of the host can bind the ports from the threshold up, after each boot.
 .Xr portshim\-guard 1
-closes to other machines those that nobody wanted.
+blocks access from other machines to those that the server does not need.
 `,
 );

@@ -335,7 +335,7 @@ Once the threshold is 80, any local user can bind the ports from 80 to 1023, not
 good after
 .Ic portshim persist .
 .Xr portshim\-guard 1
-closes to other machines those that nobody wanted.
+blocks access from other machines to those that the server does not need.
 If that is not enough, give the server
 .Dv CAP_NET_BIND_SERVICE ,
 or let systemd open its socket
