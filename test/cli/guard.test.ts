@@ -23,6 +23,8 @@ for (const [name, threshold, wanted, ports, first, closed] of [
   ["other ports, in any order, twice", 80, 80, [500, 81, 500], 80, "80-80 82-499 501-1023"],
   ["ports that are next to each other", 80, 80, [80, 81, 82], 80, "83-1023"],
   ["the last one", 80, 80, [1023], 80, "80-1022"],
+  ["a port above them all", 80, 2000, undefined, 80, "80-1023"],
+  ["one of them, named", 80, 80, [80, 8080], 80, "81-1023"],
   ["a port that the threshold does not open", 80, 80, [22, 80], 80, "81-1023"],
 ] as const) {
   test(`what is closed: ${name}`, () => {
@@ -34,6 +36,8 @@ for (const [name, threshold, wanted, ports, first, closed] of [
 test("nothing is closed where nothing is open", () => {
   assert.is(guardedBy(inToolbox({ threshold: 1024, ...wanting(1024) })), undefined);
   assert.is(guardedBy(inToolbox({ threshold: 1022, ...wanting(1022) }), [1023, 1022]), undefined);
+  assert.is(guardedBy(inToolbox({ threshold: 1024, ...wanting(8080) })), undefined);
+  assert.is(guardedBy(inToolbox({ threshold: 2000, ...wanting(8080) })), undefined);
 });
 
 test("a kernel without the setting", () => {

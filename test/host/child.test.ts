@@ -17,9 +17,10 @@ test("status and both outputs", async () => {
 });
 
 test("no such program: 127, and the system's message", async () => {
-  const { status, stderr } = await run(["/nonexistent/program"], { timeout: 1000 });
-  assert.is(status, 127);
+  const { status, stderr, notStarted } = await run(["/nonexistent/program"], { timeout: 1000 });
+  assert.equal([status, notStarted], [127, true]);
   assert.match(stderr, /ENOENT/);
+  assert.is((await sh("exit 127")).notStarted, undefined);
 });
 
 test("a long answer is kept in time, as nft's can be", async () => {

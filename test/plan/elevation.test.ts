@@ -1,20 +1,24 @@
 import * as assert from "uvu/assert";
 import type { PortshimError } from "../../shim/lib/error.js";
-import { run0 } from "../../shim/lib/plan/elevation.js";
+import { type Elevation, pkexec, run0, sudo } from "../../shim/lib/plan/elevation.js";
 import { has, inToolbox } from "../situation.js";
 import { suite } from "../suite.js";
 
 const test = suite("elevation");
 
-/** Asks run0 in a toolbox whose host runs `script` instead: a stand-in, with the words of systemd 257. */
-function ask(script: string) {
-  const bridge = { name: "flatpak-spawn", path: "/bridge", identity: undefined };
+/** Asks for root in a toolbox whose bridge is `command` instead. */
+function askThrough(command: (argv: readonly string[]) => string[], way: Elevation, timeout = 10_000) {
   const facts = inToolbox({
-    bridge: { ...bridge, command: (argv) => ["/bin/sh", "-c", script, ...argv] },
-    host: has({ run0: "/usr/bin/run0" }),
+    bridge: { name: "flatpak-spawn", path: "/bridge", identity: undefined, command },
+    host: has({ pkexec: "/usr/bin/pkexec", run0: "/usr/bin/run0", sudo: "/usr/bin/sudo" }),
   });
-  const job = { argv: ["/bin/cat"], input: "text", timeout: 10_000, isDone: () => false };
-  return run0.run(facts, job).catch(({ code, message }: PortshimError) => ({ code, message }));
+  const job = { argv: ["/bin/cat"], input: "text", timeout, isDone: () => false };
+  return way.run(facts, job).catch(({ code, message }: PortshimError) => ({ code, message }));
+}
+
+/** The same with a host that runs `script`: a stand-in, for run0 with the words of systemd 257. */
+function ask(script: string, way: Elevation = run0, timeout?: number) {
+  return askThrough((argv) => ["/bin/sh", "-c", script, ...argv], way, timeout);
 }
 
 const CHATTER = "echo 'Error creating textual authentication agent: Error opening current controlling terminal' >&2; ";
@@ -59,5 +63,38 @@ for (const [name, script, code, sentence] of [
     assert.match(failure.message, sentence);
   });
 }
+
+const ended = (code: string, message: string) => ({ code, message });
+
+test("what could not be started is no refusal, although its status is pkexec's for that", async () => {
+  const noBridge = "cannot ask the host: ";
+  for (const [name, failure] of [
+    ["a bridge", await askThrough(() => ["/nonexistent/bridge"], pkexec)],
+    ["dash's exec", await askThrough(() => ["/bin/sh", "-c", "exec /nonexistent/pkexec"], pkexec)],
+    ["bash's exec", await ask("echo '/bin/sh: line 2: /usr/bin/pkexec: Permission denied' >&2; exit 126", pkexec)],
+    ["ours", await ask("echo 'portshim: /usr/bin/flatpak-spawn: Resource busy' >&2; exit 126", pkexec)],
+  ] as const) {
+    const { code, message } = failure as PortshimError;
+    assert.is(code, "bridge-failed", name);
+    assert.ok(message.startsWith(noBridge), message);
+  }
+  const denied = "Error executing command as another user: Not authorized";
+  assert.is(((await ask(`echo '${denied}' >&2; exit 127`, pkexec)) as PortshimError).code, "refused");
+  assert.is(((await ask("exit 126", pkexec)) as PortshimError).code, "dismissed");
+});
+
+test("time is over: nobody has answered, if somebody was asked", async () => {
+  const nobody = ended("timed-out", "nobody answered the password prompt within 0.1 seconds");
+  assert.equal(await ask("exec sleep 5", pkexec, 100), nobody);
+  assert.equal(await ask("exec sleep 5", run0, 100), nobody);
+  const mute = ended("bridge-failed", "cannot ask the host: flatpak-spawn did not answer within 0.1 seconds");
+  assert.equal(await ask("exec sleep 5", sudo, 100), mute);
+});
+
+test("sudo: its refusal, and what it ran", async () => {
+  const refused = ended("refused", "permission denied by the host: sudo: a password is required");
+  assert.equal(await ask("echo 'sudo: a password is required' >&2; exit 1", sudo), refused);
+  assert.is(((await ask('printf "%s " "$0" "$@"', sudo)) as { stdout: string }).stdout, "/usr/bin/sudo -n /bin/cat ");
+});
 
 test.run();

@@ -70,7 +70,7 @@ export function guardedBy(
   const sorted = [...new Set(ports)].sort((a, b) => a - b);
   const closed: [number, number][] = [];
   let low = first;
-  for (const port of [...sorted.filter((one) => one >= first), KERNEL_DEFAULT]) {
+  for (const port of [...sorted.filter((one) => one >= first && one < KERNEL_DEFAULT), KERNEL_DEFAULT]) {
     if (low < port) closed.push([low, port - 1]);
     low = port + 1;
   }

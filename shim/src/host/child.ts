@@ -4,13 +4,15 @@ import { join } from "node:path";
 
 /** How a program ended. */
 export interface Result {
-  /** Its exit status; 128+N if signal N ended it, 127 if it could not be started. */
+  /** Its exit status; 128+N if signal N ended it. */
   readonly status: number;
   /** The start of what it wrote, UTF-8. */
   readonly stdout: string;
   readonly stderr: string;
   /** It was stopped because its time was over. */
   readonly timedOut: boolean;
+  /** It could not be started, and `stderr` says why; its status is 127, like that of a shell. */
+  readonly notStarted?: true;
 }
 
 /** Who runs a program, if that is not us. */
@@ -83,38 +85,39 @@ export function start(
     child = spawn(program, rest, { cwd: "/", env, stdio, ...who });
   } catch (error) {
     // Some errors of spawn() are thrown, others are events; and without descriptors there are no streams.
-    const result: Result = { status: 127, stdout: "", stderr: (error as Error).message, timedOut: false };
-    return { ended: Promise.resolve(result), isOver: true, says: async () => "", proceed: () => {} };
+    const ended = Promise.resolve(notStarted(error as Error));
+    return { ended, isOver: true, says: async () => "", proceed: () => {} };
   }
 
   let isOver = false;
   let timedOut = false;
   let timer: NodeJS.Timeout | undefined;
-  let kill: NodeJS.Timeout | undefined;
-  let resolve: (result: Result) => void;
-  const ended = new Promise<Result>((settle) => {
-    resolve = settle;
+  let killer: NodeJS.Timeout | undefined;
+  let settle: (result: Result) => void;
+  const ended = new Promise<Result>((resolve) => {
+    settle = resolve;
   });
-  const end = (status: number, failure = "") => {
+  const end = (result: Result) => {
     isOver = true;
     clearTimeout(timer);
-    clearTimeout(kill);
+    clearTimeout(killer);
     signal?.removeEventListener("abort", stop);
-    resolve({ status, stdout: text("stdout"), stderr: text("stderr") + failure, timedOut });
+    settle(result);
   };
+  const endWith = (status: number) => end({ status, stdout: text("stdout"), stderr: text("stderr"), timedOut });
   const closeOutputs = () => {
     child.stdout?.destroy();
     child.stderr?.destroy();
   };
   const stop = () => {
     child.kill("SIGTERM");
-    kill ??= setTimeout(() => {
+    killer ??= setTimeout(() => {
       child.kill("SIGKILL");
       // The kernel can keep it, for a disk that does not answer, and Node can fail to see its end.
-      kill = setTimeout(() => {
+      killer = setTimeout(() => {
         closeOutputs();
         child.unref();
-        end(128 + 9);
+        endWith(128 + 9);
       }, GRACE);
     }, GRACE);
   };
@@ -147,24 +150,27 @@ export function start(
   if (input !== undefined) child.stdin?.end(input);
   // A grandchild can hold the pipes open for as long as it lives.
   child.on("exit", () => setTimeout(closeOutputs, GRACE).unref());
-  child.on("error", (error) => end(127, error.message));
-  child.on("close", (status, name) => end(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
+  child.on("error", (error) => {
+    // Else it has become root by now, and we are not permitted to stop it.
+    if (child.pid === undefined) end(notStarted(error));
+  });
+  child.on("close", (status, name) => endWith(status ?? 128 + (name ? require("node:os").constants.signals[name] : 0)));
   return {
     ended,
     get isOver() {
       return isOver;
     },
     says: (wanted) =>
-      new Promise((resolve) => {
+      new Promise((found) => {
         const look = () => {
           const said = text("stdout");
           if (!wanted.test(said)) return;
           child.stdout?.off("data", look);
           clearTimeout(timer);
-          resolve(said);
+          found(said);
         };
         child.stdout?.on("data", look);
-        ended.then(({ stdout }) => resolve(stdout));
+        ended.then(({ stdout }) => found(stdout));
       }),
     proceed(next, milliseconds) {
       if (isOver) return;
@@ -173,6 +179,10 @@ export function start(
       child.stdin?.end(next);
     },
   };
+}
+
+function notStarted({ message }: Error): Result {
+  return { status: 127, stdout: "", stderr: message, timedOut: false, notStarted: true };
 }
 
 /**

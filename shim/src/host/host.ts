@@ -163,7 +163,7 @@ const BUS_TROUBLE: readonly Trouble[] = [
 function problem(result: Result, bridge: Bridge, place: Place): string {
   // Loaded only now: the question does not wait for it.
   const { REASON } = require("../report/reason.js");
-  const name = bridge.path === undefined ? "this machine" : bridge.name;
+  const name = nameOf(bridge);
   if (result.timedOut) return REASON.noAnswer(name, PATIENCE / 1000);
   const answer = REASON.answered(name, result.stderr, result.status);
   if (!bridgeFailed(result) || NOT_STARTED.test(answer)) return answer;
@@ -171,6 +171,11 @@ function problem(result: Result, bridge: Bridge, place: Place): string {
   if (!trouble) return answer;
   const remedy = remedyOf(trouble, place);
   return `${REASON[trouble.problem]}${remedy ? `; ${REASON[remedy]}` : ""} (${answer})`;
+}
+
+/** Who is asked, for messages. */
+export function nameOf({ name, path }: Bridge): string {
+  return path === undefined ? "this machine" : name;
 }
 
 function remedyOf({ container, entered }: Trouble, { managedBy, name }: Place): Reason | undefined {
@@ -190,7 +195,11 @@ const OWN_ERRORS = new RegExp(
   "m",
 );
 
+/** What a shell on the way says, or our launcher, that cannot become the next program; pkexec has these statuses too. */
+const CANNOT_EXECUTE = /^(\S*sh|portshim): /m;
+
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
-export function bridgeFailed(result: Result): boolean {
-  return OWN_ERRORS.test(result.stderr);
+export function bridgeFailed({ status, stderr, notStarted }: Result): boolean {
+  if (notStarted || OWN_ERRORS.test(stderr)) return true;
+  return (status === 126 || status === 127) && CANNOT_EXECUTE.test(stderr);
 }

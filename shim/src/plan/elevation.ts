@@ -5,7 +5,7 @@ import { BRIDGE_NAMES } from "../host/bridge.js";
 import type { Result, RunOptions } from "../host/child.js";
 import { bridgeFailed, hostOf } from "../host/host.js";
 import { REASON } from "../report/reason.js";
-import { answerOf, callHost, lacks, no, pathOf, reach, type Verdict, yes } from "./reach.js";
+import { answerOf, callHost, lacks, no, pathOf, reach, runOnHost, type Verdict, yes } from "./reach.js";
 
 /** A way to be root on the host. */
 export interface Elevation {
@@ -48,9 +48,9 @@ export const pkexec: Elevation = {
   },
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
+    // pkexec(1), RETURN VALUE.
     const isRefused = (result: Result) => result.status === 127 && !bridgeFailed(result);
     const result = await askRoot(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
-    // pkexec(1), RETURN VALUE.
     if (result.status === 126) throw new PortshimError("dismissed");
     return answered(facts, job, result);
   },
@@ -86,9 +86,11 @@ export const sudo: Elevation = {
     return may.usable ? (lacks(facts, "sudo") ?? yes(REASON.sudoMight)) : may;
   },
   command: (facts, argv) => [pathOf("sudo", facts), "-n", ...argv],
-  run(facts, job) {
-    const isRefused = ({ status, stderr }: Result) => status !== 0 && /^sudo:/m.test(stderr);
-    return askRoot(facts, sudo.command(facts, job.argv), { ...job, isRefused });
+  async run(facts, job) {
+    const result = await runOnHost(facts, sudo.command(facts, job.argv), job);
+    const isRefused = result.status !== 0 && /^sudo:/m.test(result.stderr);
+    if (isRefused) throw new PortshimError("refused", answerOf(result));
+    return result;
   },
 };
 
@@ -119,11 +121,11 @@ interface HostRunOptions extends Pick<RunOptions, "input" | "signal" | "timeout"
 /**
  * Runs a command on the host that becomes root; once more on our terminal, if polkit has no other way to ask.
  *
- * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`.
+ * Throws PortshimError `timed-out`, `refused`, `dismissed`, `bridge-failed`, `no-way`.
  */
 async function askRoot(facts: Facts, argv: readonly string[], options: HostRunOptions): Promise<Result> {
   const { isRefused } = options;
-  let result = await callHost(facts, argv, options);
+  let result = await ask(facts, argv, options);
   if (isRefused(result) && hasNoAgent(result.stderr)) {
     result = (await askOnTerminal(facts, argv, options)) ?? result;
   }
@@ -144,7 +146,14 @@ async function askOnTerminal(
   const { onTerminal } = require("./terminal.js");
   const { timeout, signal, input } = options;
   const command = { argv, input, systemdRun: pathOf("systemd-run", facts) };
-  return onTerminal(command, signal, (onPty, terminal) => callHost(facts, onPty, { timeout, signal, terminal }));
+  return onTerminal(command, signal, (onPty, terminal) => ask(facts, onPty, { timeout, signal, terminal }));
+}
+
+/** As callHost(); throws PortshimError `timed-out` as well. */
+async function ask(facts: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
+  const result = await callHost(facts, argv, options);
+  if (result.timedOut) throw new PortshimError("timed-out", String(options.timeout / 1000));
+  return result;
 }
 
 /** flatpak-spawn ends silently, with 0 or 1, when the bus or the host's end of it dies. */
@@ -162,7 +171,6 @@ function hasNoAgent(answer: string): boolean {
 }
 
 function refusal(answer: string): string {
-  if (/^sudo:/.test(answer)) return answer;
   // systemd waits 25 seconds for polkit, whatever run0 is told.
   if (/timed out/.test(answer)) return REASON.systemdTimedOut(answer);
   if (hasNoAgent(answer)) return REASON.noAgent(answer);

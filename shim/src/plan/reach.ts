@@ -2,7 +2,7 @@ import { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
 import { BRIDGE_NAMES, BRIDGE_PACKAGES } from "../host/bridge.js";
 import { type Result, type RunOptions, run } from "../host/child.js";
-import { bridgeFailed, hostOf, type Program } from "../host/host.js";
+import { bridgeFailed, hostOf, nameOf, type Program } from "../host/host.js";
 import { REASON } from "../report/reason.js";
 import { printable } from "../text.js";
 
@@ -40,7 +40,11 @@ export function pathOf(program: Program, facts: Facts): string {
   return path;
 }
 
-/** Runs a command on the host, as whoever the bridge belongs to; resolves with how it ended. Throws PortshimError `timed-out`. */
+/**
+ * Runs a command on the host, as whoever the bridge belongs to; resolves with how it ended, or that it did not in time.
+ *
+ * Throws PortshimError `no-way` if there is no bridge.
+ */
 export async function callHost(facts: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
   const { bridge } = facts;
   if (!bridge) throw new PortshimError("no-way", REASON.cannotReach);
@@ -48,14 +52,15 @@ export async function callHost(facts: Facts, argv: readonly string[], options: R
   const { timeout, input, terminal } = options;
   const shell = input === undefined && terminal === undefined ? hostOf(facts)?.shell : undefined;
   const call = () => run(bridge.command(argv), { ...options, identity: bridge.identity, dieWithUs });
-  const result = await (shell?.exec(argv, timeout) ?? call());
-  if (result.timedOut) throw new PortshimError("timed-out", String(timeout / 1000));
-  return result;
+  return (await shell?.exec(argv, timeout)) ?? call();
 }
 
-/** The same, if it ran. Throws PortshimError `timed-out`, `bridge-failed`. */
+/** The same for a command that asks nobody for a password, if it ran. Throws PortshimError `no-way`, `bridge-failed`. */
 export async function runOnHost(facts: Facts, argv: readonly string[], options: RunOptions): Promise<Result> {
   const result = await callHost(facts, argv, options);
+  if (result.timedOut && facts.bridge) {
+    throw new PortshimError("bridge-failed", REASON.noAnswer(nameOf(facts.bridge), options.timeout / 1000));
+  }
   if (bridgeFailed(result)) throw new PortshimError("bridge-failed", answerOf(result));
   return result;
 }
