@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { commandLine, printable } from "../shim/lib/text.js";
+import { commandLine, json, printable } from "../shim/lib/text.js";
 import { suite } from "./suite.js";
 
 const test = suite("text");
@@ -14,6 +14,14 @@ const answers: [string, string][] = [
 for (const [answer, line] of answers) {
   test(`printable(${JSON.stringify(answer).slice(0, 40)})`, () => assert.is(printable(answer), line));
 }
+
+test("json(), safe on a terminal, and the same value", () => {
+  const value = { text: "\u001b[31m\u009b31m\u007f\u202e\u2028 ä €\u{e0041}\ud800", list: [1, { a: null }] };
+  const text = json(value);
+  assert.equal(JSON.parse(text), value);
+  assert.match(text, '"\\u001b[31m\\u009b31m\\u007f\\u202e\\u2028 ä €\\udb40\\udc41\\ud800"');
+  assert.is(text.split("\n").length, JSON.stringify(value, null, 2).split("\n").length);
+});
 
 const commands: [string[], string][] = [
   [["/usr/sbin/sysctl", "-w", "a.b=80"], "/usr/sbin/sysctl -w a.b=80"],

@@ -1,4 +1,4 @@
-import { printable } from "portshim/internal";
+import { json, printable } from "portshim/internal";
 import type { Command, Invocation } from "./command.js";
 import type { DropIn } from "./dropins.js";
 import { isWrapped, optionsIn, wrapEntrypoint } from "./entrypoint.js";
@@ -24,7 +24,7 @@ const TOOLBOX_LABEL = "com.github.containers.toolbox";
 async function run({ engine, operands: [reference = ""], options, say }: Invocation): Promise<void> {
   const image = await lookUp(engine, reference);
   const found = await withFiles(engine, image, (files) => inspect(engine, image, files));
-  say(options.json ? JSON.stringify(asJson(found), undefined, 2) : asText(found));
+  say(options.json ? json(asJson(found)) : asText(found));
 }
 
 /** The names are stable across releases. */
@@ -54,8 +54,8 @@ function asJson(found: Inspection): object {
 function asText(found: Inspection): string {
   const { image, node, dropIns } = found;
   const rows = [
-    ["entrypoint", json(image.entrypoint)],
-    ["command", json(image.command)],
+    ["entrypoint", shown(image.entrypoint)],
+    ["command", shown(image.command)],
     ["user", printable(image.user) || "root"],
     ["ports", image.ports.map(printable).join(", ") || "none named"],
     ["Node.js", node ? `${node.version ?? "does not start"} (${printable(node.path)})` : "none"],
@@ -67,7 +67,7 @@ function asText(found: Inspection): string {
   return [`${printable(image.reference)} (${image.id.slice(0, 12)})`, ...lines, verdict(found)].join("\n");
 }
 
-function json(words: readonly string[]): string {
+function shown(words: readonly string[]): string {
   return words.length > 0 ? printable(JSON.stringify(words)) : "none";
 }
 

@@ -19,6 +19,19 @@ export function printable(answer: string): string {
   return line.length > LONGEST_ANSWER ? `${line.slice(0, LONGEST_ANSWER)}…` : line;
 }
 
+/** Whether an argument or a variable is what it was: for bytes that are not UTF-8 Node has replacements. */
+export function isUtf8(text: string): boolean {
+  return !text.includes("\u{fffd}");
+}
+
+/** JSON, indented, and safe on a terminal: JSON.stringify() escapes no control or format characters above a blank. */
+export function json(value: object): string {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  // Outside of strings JSON has no such characters but the ends of its lines, and in them it has none of those.
+  const unsafe = /[^\P{C}\n]|[\p{Zl}\p{Zp}]/gu;
+  return JSON.stringify(value, null, 2).replace(unsafe, (one) => one.split("").map(escaped).join(""));
+}
+
 /** Things in a sentence: "80, 443 and 8080". */
 export function enumerated(things: readonly (string | number)[]): string {
   const last = things.slice(-1);

@@ -84,6 +84,18 @@ test("a PORTSHIM_BRIDGE that is not a program's path is rejected", () => {
   }
 });
 
+test("nor is one that a message could not show as it is; and PATH is not followed there", () => {
+  const colour = "/opt/\u001b[31m";
+  assert.throws(
+    () => findBridge(TOOLBOX, { PORTSHIM_BRIDGE: `${colour}/x` }, () => true),
+    /^PORTSHIM_BRIDGE must be a program's path, not "\/opt\/ \[31m\/x"$/,
+  );
+  const seen: string[] = [];
+  findBridge(TOOLBOX, { PATH: `${colour}:/opt/bin` }, (path) => !seen.push(path));
+  assert.ok(seen.includes("/opt/bin/flatpak-spawn"));
+  assert.not.ok(seen.some((path) => path.includes(colour)));
+});
+
 test("sudo in a container: the bridge runs as the user who called sudo, with that user's bus", () => {
   // It needs uid 0: nobody called sudo otherwise.
   const bridge = findBridge(TOOLBOX, { SUDO_UID: "1000", SUDO_GID: "1000" }, () => true);

@@ -272,6 +272,10 @@ test("the command to try is one that works", () => {
     "podman run --rm --sysctl net.ipv4.ip_unprivileged_port_start=443 -p 8443:443 localhost/web:1",
   );
   assert.is(
+    trial(PODMAN, { ...IMAGE, ports: [] }, reference, 0),
+    "podman run --rm --sysctl net.ipv4.ip_unprivileged_port_start=0 -p 8080:80 localhost/web:1",
+  );
+  assert.is(
     trial(DOCKER, { ...IMAGE, entrypoint: [], command: [], ports: ["3000/tcp"] }, reference),
     "docker run --rm -p 3000:3000 localhost/web:1 COMMAND",
   );

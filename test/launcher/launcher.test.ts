@@ -179,6 +179,20 @@ test("no such command: 127; it cannot be executed: 126; and nothing is changed",
   }
 });
 
+test("a command's path, or PATH, that is not UTF-8 is found with and without the helper", () => {
+  const script = `
+    bytes="$1/$(printf 'caf\\351')" && mkdir "$bytes" && cp /bin/true "$bytes/server" || exit
+    "$0" --start=80 -- "$bytes/server" && PATH="$bytes:$PATH" "$0" --start=80 -- server
+  `;
+  for (const threshold of [80, 1024]) {
+    const run = inNamespace(["/bin/sh", "-c", script, PORTSHIM, folder()], {
+      threshold,
+      env: { PATH: `${pathWith(26)}:/usr/bin` },
+    });
+    assert.is(run.status, 0, run.stderr);
+  }
+});
+
 test("control characters in a command's name are not printed", () => {
   const command = "/x\u001b]0;title\u0007\r\n\u007fy";
   const shown = [
@@ -412,6 +426,18 @@ test("output that cannot be written is a failure; a reader that has read enough 
   }
   const closed = inShell('exec 3>&1; { "$0" check --start=80; echo "$?" >&3; } | true');
   assert.equal([closed.stdout, closed.stderr], ["0\n", ""]);
+});
+
+test("a standard error that nobody reads keeps no server waiting for long", () => {
+  const full = `
+    $^F = 255; pipe(R, W); fcntl(W, F_SETFL, O_NONBLOCK);
+    1 while syswrite(W, "x" x 4096);
+    open(STDERR, ">&W"); exec @ARGV`;
+  const { status, stdout, threshold } = inNamespace(
+    ["/usr/bin/perl", "-MFcntl", "-e", full, PORTSHIM, START, ...STARTED],
+    { threshold: 1024 },
+  );
+  assert.equal([status, stdout, threshold], [0, "started\n", 80]);
 });
 
 test("Node's variables are the server's and not the helper's", () => {

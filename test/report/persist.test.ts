@@ -55,6 +55,11 @@ const TABLE: readonly (readonly [what: string, says: string, expected: string])[
     report.overrides({ file: "/etc/sysctl.d/99-\x1bx.conf", line: 2, text: "1024", value: 1024 }, 80),
     `/etc/sysctl.d/99- x.conf:2 overrides ${FILE}: it sets "1024", which applies from the host's next reboot. Remove that line to keep 80.`,
   ],
+  [
+    "another file with an invalid value wins",
+    report.overrides({ file: "/etc/sysctl.d/99-x.conf", line: 2, text: "eighty", value: undefined }, 80),
+    `/etc/sysctl.d/99-x.conf:2 overrides ${FILE}: it sets "eighty", which is invalid, so that the host boots with 1024. Remove that line to keep 80.`,
+  ],
 ];
 for (const [what, says, expected] of TABLE) test(what, () => assert.is(says, expected));
 

@@ -73,6 +73,9 @@ test("how to make it permanent", () => {
   assert.is(keep(onHost()), "portshim persist");
   assert.is(keep(kept("podman", "hosts")), `${file}    (on the host)`);
   assert.is(keep(kept("podman", "own")), `podman run --sysctl ${SETTING} …`);
+  const either = `docker run --sysctl ${SETTING} …\nor, with --network host, run this on the host:\n    ${file}`;
+  assert.is(keep(kept("docker", "unknown")), either);
+  assert.is(keep(kept("rootless docker", "unknown")), `docker run --sysctl ${SETTING} …`);
 });
 
 test("by hand, what portshim persist could not do", () => {

@@ -46,10 +46,10 @@ test("if an option says what is wanted, the files are not even read", () => {
 test("what is about to run as root, on the host and here", () => {
   const command = ["/usr/bin/pkexec", "/usr/sbin/sysctl"];
   assert.is(
-    report.aboutToRun(command, inToolbox()),
+    report.aboutToRun(command, inToolbox(), true),
     "Running as root on the host (you may be asked for your password):\n    /usr/bin/pkexec /usr/sbin/sysctl",
   );
-  assert.match(report.aboutToRun(command, onHost()), /as root on this machine/);
+  assert.match(report.aboutToRun(command, onHost(), false), /^Running as root on this machine:\n/);
 });
 
 test("success, until when, and how to make it permanent", () => {
@@ -67,6 +67,13 @@ test("success, until when, and how to make it permanent", () => {
   assert.is(
     report.success(inPodman({ network: "own" })),
     `${done} this container stops. To make it permanent:\n    podman run --sysctl ${NAME}=80 …`,
+  );
+  assert.is(
+    report.success(inPodman({ network: "unknown" })),
+    `Done. Any user can now bind ports 80 and up, as long as this network namespace exists, and not after a reboot of the host. To make it permanent:
+    podman run --sysctl ${NAME}=80 …
+or, with --network host, run this on the host:
+    echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf`,
   );
 });
 

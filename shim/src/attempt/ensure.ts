@@ -69,7 +69,7 @@ async function carryOut({ route }: Step, facts: Facts, { timeout, log, signal }:
   // Somebody else can have lowered it while the host was asked, or while another's prompt was open.
   if (isSatisfied(liveThreshold(), value)) return "already";
   const asRoot = route.asRoot(facts, value);
-  if (asRoot) log("notice", aboutToRun(asRoot, facts));
+  if (asRoot) log("notice", aboutToRun(asRoot, facts, route.asksSomebody === true));
   const attempting = route.attempt(facts, value, timeout * 1000, signal);
   // Composed while the host works.
   const done = route.leavesThreshold ? undefined : success(facts);

@@ -2,6 +2,7 @@ import { gather } from "../facts/facts.js";
 import { planFor } from "../plan/plan.js";
 import { dropTo } from "../protocol/drop.js";
 import { describe, type Findings, paletteFor } from "../report/check.js";
+import { json } from "../text.js";
 import { parse } from "./arguments.js";
 import type { Command, Invocation } from "./command.js";
 import { find } from "./findings.js";
@@ -29,7 +30,7 @@ async function run({ options, env, holdsCapability, signal, print }: Invocation)
   const { start, startBy } = options;
   const facts = await gather({ start, startBy, env, holdsCapability, signal, thorough: true });
   const findings = await find(facts, planFor(facts, options.via), options.bind);
-  if (options.json) print(`${JSON.stringify(findings, null, 2)}\n`);
+  if (options.json) print(`${json(findings)}\n`);
   else print(describe(findings, paletteFor(process.stdout.isTTY === true, env)));
   return status(findings);
 }

@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { PortshimError } from "../error.js";
-import { printable } from "../text.js";
+import { isUtf8, printable } from "../text.js";
 
 /** Where the launcher's execvp(3), which is musl's, looks if there is no PATH. */
 const DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin";
@@ -11,6 +11,8 @@ const DEFAULT_PATH = "/usr/local/bin:/bin:/usr/bin";
  * ask for a password in vain. Looks it up as execvp(3) does.
  */
 export function requireExecutable(command: string, env: NodeJS.ProcessEnv): void {
+  // Node does not know what these bytes were: exec does.
+  if (!isUtf8(command) || (!command.includes("/") && !isUtf8(env.PATH ?? ""))) return;
   const folders = command.includes("/") ? [""] : (env.PATH ?? DEFAULT_PATH).split(delimiter);
   let isThere = false;
   for (const folder of folders) {

@@ -14,7 +14,7 @@ export function logger({ quiet, verbose }: Options): Log {
 /** Writes to stdout. Throws PortshimError `output-failed`: what was asked for was not said. */
 export function print(text: string): void {
   try {
-    write(1, text);
+    write(1, text, Number.POSITIVE_INFINITY);
   } catch (error) {
     // Who closes a pipe has read enough (head).
     const { code, message } = error as NodeJS.ErrnoException;
@@ -25,7 +25,7 @@ export function print(text: string): void {
 /** Says it to the person, on stderr, if that is possible. */
 export function say(message: string): void {
   try {
-    write(2, `portshim: ${message}\n`);
+    write(2, `portshim: ${message}\n`, PATIENCE);
   } catch {
     // A closed or full stderr must not keep the server from starting.
   }
@@ -34,14 +34,19 @@ export function say(message: string): void {
 /** Milliseconds between attempts to write to a full pipe that does not block. */
 const PAUSE = 10;
 
+/** Milliseconds for a full stderr to be read: the server waits, and so do signals. */
+const PATIENCE = 1000;
+
 /** Writes all of it, or throws what the system says. */
-function write(fd: number, text: string): void {
+function write(fd: number, text: string, patience: number): void {
   const bytes = Buffer.from(text);
+  let waited = 0;
   for (let at = 0; at < bytes.length; ) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+      if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || waited >= patience) throw error;
+      waited += PAUSE;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE);
     }
   }

@@ -64,7 +64,8 @@ export interface Query {
  * Reads the facts. The host is asked only if the threshold is above what is wanted and we can neither write it
  * ourselves nor bind the port as we are, unless the query is thorough.
  *
- * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE), and the signal's reason once that aborts.
+ * Throws PortshimError `bad-usage` (PORTSHIM_BRIDGE) and `no-way` (the threshold cannot be read for now), and the
+ * signal's reason once that aborts.
  */
 export async function gather(query: Query): Promise<Facts> {
   const { start, startBy, env, holdsCapability, signal, ownTerminal = false, thorough = false } = query;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { PortshimError } from "../error.js";
 import { REASON } from "../report/reason.js";
-import { printable } from "../text.js";
+import { isUtf8, printable } from "../text.js";
 import { contentOf } from "./file.js";
 
 /** The user that the server runs as. */
@@ -28,9 +28,6 @@ const LARGEST_NUMBER = 2 ** 31 - 1;
 /** The largest id that a process can have: 2^32 - 1 tells the kernel to leave an id as it is. */
 const LARGEST_ID = 2 ** 32 - 2;
 
-/** Node's replacement for bytes that are not UTF-8. */
-const UNREADABLE = "\u{fffd}";
-
 /**
  * Resolves `USER[:GROUP]`, names or numbers, with /etc/passwd and /etc/group below `root`, as gosu does:
  *
@@ -48,7 +45,7 @@ const UNREADABLE = "\u{fffd}";
  */
 export function resolveUser(spec: string, root = "/"): User {
   const failed = (why: string) => new PortshimError("no-user", `"${printable(spec)}": ${why}`);
-  if (spec === "" || spec.includes(UNREADABLE)) throw failed(REASON.notUser);
+  if (spec === "" || !isUtf8(spec)) throw failed(REASON.notUser);
   const [name = "", ...rest] = spec.split(":");
   const group = rest.join(":");
   const outOfRange = [name, group].find((part) => Number.isNaN(numberOf(part)));

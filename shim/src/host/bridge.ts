@@ -67,13 +67,14 @@ export const BRIDGE_PACKAGES = "package flatpak-spawn on Fedora, flatpak-xdg-uti
  * The bridge to use from `place`; undefined if none is installed and we are not on a host. PORTSHIM_BRIDGE in `env`, an
  * absolute path, overrides it: it is called like the known bridge of that name, else with the host's command alone.
  *
- * Throws PortshimError `bad-usage` if PORTSHIM_BRIDGE is not the absolute path of an executable.
+ * Throws PortshimError `bad-usage` if PORTSHIM_BRIDGE is not the absolute path of an executable, of at most 400
+ * characters, all of which can be printed.
  */
 export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = isExecutable): Bridge | undefined {
   const identity = identityOf(place, env);
   const override = env.PORTSHIM_BRIDGE;
   if (override) {
-    if (!override.startsWith("/") || !executable(override)) {
+    if (!isPath(override) || !executable(override)) {
       throw new PortshimError("bad-usage", `PORTSHIM_BRIDGE must be a program's path, not "${printable(override)}"`);
     }
     const kind = BRIDGES.find(({ name }) => name === basename(override));
@@ -89,8 +90,14 @@ export function findBridge(place: Place, env: NodeJS.ProcessEnv, executable = is
 
 /** Where PATH would find a program of this name; only in its absolute directories. */
 function onPath(name: string, { PATH = "" }: NodeJS.ProcessEnv): string[] {
-  const directories = PATH.split(":").filter((directory) => directory.startsWith("/"));
-  return directories.map((directory) => join(directory, name));
+  return PATH.split(":")
+    .filter(isPath)
+    .map((directory) => join(directory, name));
+}
+
+/** Absolute, and such that messages can have it as it is. */
+function isPath(text: string): boolean {
+  return text.startsWith("/") && printable(text) === text;
 }
 
 /** Commands run here, and so in our own network namespace. */

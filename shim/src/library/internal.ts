@@ -1,3 +1,3 @@
 /** For portshim-images only. */
 export { DIRECTORIES, LEGACY_FILE, resolveTexts } from "../sysctl/resolve.js";
-export { commandLine, printable } from "../text.js";
+export { commandLine, json, printable } from "../text.js";

@@ -39,6 +39,11 @@ export function lifetime(facts: Facts, { satisfied, steps }: Plan): Lifetime {
   const next = steps.find(({ usable }) => usable)?.route;
   if (!satisfied && !next) return "none";
   if (satisfied ? facts.threshold === undefined : next?.leavesThreshold) return "server";
+  return thresholdLifetime(facts);
+}
+
+/** The same once it is lowered. */
+export function thresholdLifetime(facts: Facts): Exclude<Lifetime, "server" | "none"> {
   if (facts.network === "own") return "container";
   if (facts.network === "unknown") return "namespace";
   return madePermanentBy(facts) ? "kept" : "restart";

@@ -4,6 +4,7 @@ import { KERNEL_DEFAULT } from "../here/threshold.js";
 import type { Lifetime } from "../plan/lifetime.js";
 import { commandLine, printable } from "../text.js";
 import { REASON } from "./reason.js";
+import { hostName, LASTING } from "./start.js";
 
 /** What `portshim check` found, as --json prints it: docs/check.md and docs/check.schema.json. */
 export interface Findings {
@@ -81,14 +82,6 @@ const NETWORKS: Record<Findings["network"], string> = {
   unknown: "unknown: perhaps the host's",
 };
 
-/** Completes "ports can be bound". */
-const LASTING: Record<Exclude<Lifetime, "none" | "kept">, string> = {
-  restart: "until the host reboots",
-  container: "until this container stops",
-  namespace: "as long as this network namespace exists, and not after a reboot of the host",
-  server: "by the server that portshim starts here",
-};
-
 /** The report for a person. */
 export function describe(findings: Findings, { good, bad, quiet }: Palette): string {
   const { threshold, wanted, place, network, bridge, hostProblem, requests, routes, ports, firewall } = findings;
@@ -132,7 +125,7 @@ export function describe(findings: Findings, { good, bad, quiet }: Palette): str
 
 function hostLine(bridge: Findings["bridge"], problem: string | null): string {
   if (!bridge) return "cannot be asked from here";
-  if (bridge.path === null) return "this machine";
+  if (bridge.path === null) return hostName(true);
   return problem === null ? `asked through ${bridge.path}` : printable(problem);
 }
 
@@ -149,10 +142,10 @@ function hostThresholdLine({ network, hostThreshold }: Findings): string {
   return `${hostThreshold ?? "unknown"}: ${publishing}; the one here decides which can be bound`;
 }
 
-function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted }: Findings): string[] {
+function outcome({ verdict, next, remedy, lasts, keptBy, keep, wanted, bridge }: Findings): string[] {
   if (verdict === "impossible" || lasts === "none")
     return ["There is no way from here.", ...(remedy ?? "").split("\n")];
-  const lasting = lasts === "kept" ? `also after a reboot (${keptBy})` : LASTING[lasts];
+  const lasting = LASTING[lasts](hostName(bridge?.path === null), keptBy);
   const keeping = keep === null ? [] : ["To make it permanent:", `    ${keep}`];
   if (verdict === "nothing-to-do") {
     return [`Nothing to do: ports ${wanted.value} and up can be bound ${lasting}.`, ...keeping];

@@ -1,4 +1,4 @@
-import { SETTING } from "../here/threshold.js";
+import { KERNEL_DEFAULT, SETTING } from "../here/threshold.js";
 import { DROP_IN_PATH, FOLDER } from "../sysctl/dropin.js";
 import type { Assignment } from "../sysctl/resolve.js";
 import { commandLine, indented, printable } from "../text.js";
@@ -81,8 +81,12 @@ export function done({ kind, value }: Change, isKept: boolean): string {
 }
 
 /** That another file on the host wins over the drop-in. */
-export function overrides({ file, line, text }: Assignment, wanted: number): string {
-  return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which applies from the host's next reboot. Remove that line to keep ${wanted}.`;
+export function overrides({ file, line, text, value }: Assignment, wanted: number): string {
+  const effect =
+    value === undefined
+      ? `is invalid, so that the host boots with ${KERNEL_DEFAULT}`
+      : "applies from the host's next reboot";
+  return `${printable(file)}:${line} overrides ${DROP_IN_PATH}: it sets "${printable(text)}", which ${effect}. Remove that line to keep ${wanted}.`;
 }
 
 /** What is done of a change that failed, and what is not; the host boots with `boot`. */

@@ -65,11 +65,14 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
     : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
 }
 
-/** How to make the threshold permanent; a line. */
+/** How to make the threshold permanent; a line, or if nobody knows whose the network is, three. */
 export function keep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${SETTING}=${wanted.value}`;
   const maybeOwn = network === "unknown" && !place.sharesNetwork && place.managedBy !== "host";
-  if (network === "own" || maybeOwn) return ADVICE[place.managedBy].own(setting)[0] ?? "";
+  const { own, shares } = ADVICE[place.managedBy];
+  const [start = ""] = own(setting);
+  if (network === "own" || (maybeOwn && shares === undefined)) return start;
+  if (maybeOwn) return `${start}\nor, ${shares}, run this on the host:\n    ${tee(wanted.value)}`;
   if (place.hostRoot !== undefined && network === "hosts") {
     // persist finds the value of a file, and the default, by itself.
     const asked = wanted.by !== undefined && !wanted.fromFile;

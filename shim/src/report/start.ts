@@ -2,6 +2,7 @@ import type { PortshimError } from "../error.js";
 import type { Facts } from "../facts/facts.js";
 import { SETTING } from "../here/threshold.js";
 import { isLocal } from "../host/bridge.js";
+import type { Lifetime } from "../plan/lifetime.js";
 import type { Plan, Step } from "../plan/plan.js";
 import { commandLine, printable } from "../text.js";
 
@@ -26,9 +27,8 @@ export function invalid(facts: Facts): string[] {
 }
 
 /** What is about to run as root; shown even with --quiet. */
-export function aboutToRun(command: readonly string[], { bridge }: Facts, asks = true): string {
-  const where = isLocal(bridge) ? "on this machine" : "on the host";
-  return `Running as root ${where}${asks ? " (you may be asked for your password)" : ""}:\n    ${commandLine(command)}`;
+export function aboutToRun(command: readonly string[], { bridge }: Facts, asks: boolean): string {
+  return `Running as root on ${hostName(isLocal(bridge))}${asks ? " (you may be asked for your password)" : ""}:\n    ${commandLine(command)}`;
 }
 
 /** What would run as root, for --dry-run. */
@@ -40,16 +40,27 @@ export function wouldRun(command: readonly string[]): string {
 export function success(facts: Facts): string {
   const can = `Done. Any user can now bind ports ${facts.wanted.value} and up`;
   // Loaded while the host works.
-  const { madePermanentBy, sourceOf } = require("../plan/lifetime.js");
+  const { thresholdLifetime, madePermanentBy, sourceOf }: typeof import("../plan/lifetime.js") =
+    require("../plan/lifetime.js");
   const kept = madePermanentBy(facts);
-  if (kept) return `${can}, also after a reboot (${sourceOf(kept)}).`;
-  return `${can}, until ${end(facts)}. To make it permanent:\n    ${require("./remedy.js").keep(facts)}`;
+  const lasting = LASTING[thresholdLifetime(facts)](hostName(isLocal(facts.bridge)), kept ? sourceOf(kept) : null);
+  if (kept) return `${can}, ${lasting}.`;
+  return `${can}, ${lasting}. To make it permanent:\n    ${require("./remedy.js").keep(facts)}`;
 }
 
-function end({ bridge, network }: Facts): string {
-  if (isLocal(bridge)) return "this machine reboots";
-  return network === "hosts" ? "the host reboots" : "this container stops";
+/** Who has the kernel, and reboots. */
+export function hostName(isHere: boolean): string {
+  return isHere ? "this machine" : "the host";
 }
+
+/** How long ports can be bound; `host` is hostName(), `by` what makes it permanent. */
+export const LASTING: Readonly<Record<Exclude<Lifetime, "none">, (host: string, by: string | null) => string>> = {
+  kept: (_host, by) => `also after a reboot (${by})`,
+  restart: (host) => `until ${host} reboots`,
+  container: () => "until this container stops",
+  namespace: (host) => `as long as this network namespace exists, and not after a reboot of ${host}`,
+  server: () => "by the server that portshim starts here",
+};
 
 /** The commands that were tried on the host, as lines. */
 export function tried(facts: Facts, steps: readonly Step[]): string[] {
