@@ -9,7 +9,7 @@ import {
   HOST_NETWORK,
   NAME,
   SEE,
-  saveBase,
+  saveImages,
   shimAndFile,
   untouched as untouchedIn,
 } from "./start.js";
@@ -34,7 +34,7 @@ test.before(async () => {
   shim = await shimAndFile(lab);
   node = nodeOf(lab);
   bus = busOf(lab);
-  const image = await saveBase(lab);
+  const image = await saveImages(lab, BASE);
   // A user service, like that of dockerd-rootless-setuptool.sh.
   const daemon = ["/usr/share/docker.io/contrib/dockerd-rootless.sh", "--storage-driver=vfs"];
   const path = "PATH=/usr/share/docker.io/contrib:/usr/sbin:/usr/bin";

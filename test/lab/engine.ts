@@ -9,7 +9,7 @@ import { node } from "../need.js";
 import type { Lab, Result, Running, RunOptions } from "./lab.js";
 
 /** A file or folder of an image. */
-interface Entry {
+export interface Entry {
   readonly mode: number;
   /** Empty for a folder. */
   readonly content: Buffer;
@@ -80,15 +80,6 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     return id.replace(/^sha256:/, "");
   }
 
-  async function contents(image: string): Promise<Map<string, Entry>> {
-    const saved = await unpacked(await docker.getImage(image).get());
-    const [{ Layers }] = JSON.parse(String(saved.get("manifest.json")?.content));
-    const layers = await Promise.all(
-      Layers.map((name: string) => unpacked(Readable.from([saved.get(name)?.content as Buffer]))),
-    );
-    return new Map(layers.flatMap((layer) => [...layer]));
-  }
-
   async function holdings(): Promise<string[]> {
     const list = async (...argv: string[]) => (await lab.asUser(["podman", ...argv])).stdout.split("\n");
     const images = await list("images", "--all", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}");
@@ -104,7 +95,7 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     socket,
     build,
     layers: async (image) => (await docker.getImage(image).inspect()).RootFS.Layers ?? [],
-    contents,
+    contents: (image) => contentsOf(docker, image),
     holdings,
     images: (argv, options) => lab.asUser([...command, ...argv], options),
     spawnImages: (argv, options) => lab.spawn("user", [...command, ...argv], options),
@@ -114,6 +105,16 @@ export async function startEngine(lab: Lab): Promise<Engine> {
     },
     start,
   };
+}
+
+/** What the layers of an image of podman's or docker's hold, by path. */
+export async function contentsOf(docker: Docker, image: string): Promise<Map<string, Entry>> {
+  const saved = await unpacked(await docker.getImage(image).get());
+  const [{ Layers }] = JSON.parse(String(saved.get("manifest.json")?.content));
+  const layers = await Promise.all(
+    Layers.map((name: string) => unpacked(Readable.from([saved.get(name)?.content as Buffer]))),
+  );
+  return new Map(layers.flatMap((layer) => [...layer]));
 }
 
 async function unpacked(archive: NodeJS.ReadableStream): Promise<Map<string, Entry>> {

@@ -7,7 +7,7 @@ import { ROOT } from "../need.js";
 import { type Block, blocks, headings } from "../page.js";
 import { suite } from "../suite.js";
 import { type Lab, type Result, type Running, startLab } from "./lab.js";
-import { answer, askedDuring, BASE, NAME } from "./start.js";
+import { answer, askedDuring, BASE, NAME, saveImages } from "./start.js";
 
 const test = suite("examples/README.md", "lab", "nodes");
 
@@ -153,10 +153,8 @@ section("Node in a compose file", async (...engines) => {
 
 async function docker(script: string): Promise<string> {
   if (!(await host("systemctl is-active docker || true")).startsWith("active")) {
-    await user(`podman save --quiet --multi-image-archive --output /tmp/images.tar portshim ${NODE}`);
-    await host(
-      "systemctl start docker; docker load --quiet --input /tmp/images.tar; docker tag localhost/portshim portshim",
-    );
+    const images = await saveImages(lab, "portshim", NODE);
+    await host(`systemctl start docker; docker load --quiet --input ${images}; docker tag localhost/portshim portshim`);
   }
   return host(script);
 }

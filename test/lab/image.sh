@@ -12,9 +12,10 @@ host=(
 	util-linux util-linux-extra procps iproute2 curl jq ca-certificates perl-base
 	podman podman-toolbox distrobox crun uidmap passt fuse-overlayfs netavark aardvark-dns catatonit
 	flatpak flatpak-xdg-utils firewalld ufw nftables iptables
-	docker.io docker-cli rootlesskit slirp4netns runsc
+	docker.io docker-cli docker-buildx rootlesskit slirp4netns runsc
 	xvfb openbox mate-polkit xdotool imagemagick tesseract-ocr tesseract-ocr-eng
 	authbind docker-compose libcap2-bin python3-yaml # for docs/alternatives.md
+	dnf # for docs/releasing.md
 	libatomic1 # for the official builds of Node
 )
 # What distrobox wants is here so that it need not install it.

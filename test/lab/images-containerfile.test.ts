@@ -3,17 +3,23 @@ import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import Docker from "dockerode";
 import * as assert from "uvu/assert";
 import { type ContextFile, folderFiles } from "../../images/lib/context.js";
 import { VERSION } from "../../shim/lib/cli/version.js";
 import { ELF_AARCH64, ELF_X86_64, elfMachine } from "../elf.js";
 import { ROOT } from "../need.js";
+import { codeOf } from "../page.js";
 import { suite } from "../suite.js";
-import { contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
-import { type Lab, type Result, startLab } from "./lab.js";
+import { contentsOf, contextFile, type Engine, NODE_IMAGE, startEngine } from "./engine.js";
+import { type Lab, type Result, type RunOptions, startLab } from "./lab.js";
+import { answer, NAME, saveImages } from "./start.js";
 
 const test = suite("the Containerfile", "lab", "nodes", "qemu", "registry");
 
+const COMPILER = "localhost/compiler:1";
+/** What the Containerfile builds on if it is told nothing. */
+const [, DEFAULT_BASE = ""] = /^ARG BASE=(\S+)$/m.exec(readFileSync(join(ROOT, "Containerfile"), "utf8")) ?? [];
 const CACHE = process.env.PORTSHIM_LAB_CACHE ?? join(homedir(), ".cache", "portshim-lab");
 
 let lab: Lab;
@@ -25,7 +31,7 @@ test.before(async () => {
   const npm = join(execFileSync("npm", ["root", "--global"], { encoding: "utf8" }).trim(), "npm");
   // Only what fetches is told that the lab has no network; what is fetched, and all that is done with it, is the real thing.
   await engine.build(
-    "localhost/compiler:1",
+    COMPILER,
     `FROM ${NODE_IMAGE}
 COPY npm /opt/npm
 COPY npm-cache /opt/npm-cache
@@ -106,7 +112,7 @@ async function aptRepository(): Promise<ContextFile[]> {
 }
 
 function podmanBuild(...options: string[]): Promise<Result> {
-  const argv = ["podman", "build", "--isolation=chroot", "--build-arg=BASE=localhost/compiler:1", ...options];
+  const argv = ["podman", "build", "--isolation=chroot", `--build-arg=BASE=${COMPILER}`, ...options];
   return lab.asUser([...argv, lab.repository], { timeout: 300_000 });
 }
 
@@ -168,27 +174,79 @@ for (const [architecture, elf, options] of [
 
 test("portshim-images build layer gives the same, but for what this machine's compiler made of the launcher", async () => {
   assert.is((await engine.images(["build", "layer"])).status, 0);
-  const [ours, theirs] = [
-    await engine.contents("localhost/portshim:latest"),
-    await engine.contents("localhost/amd64:1"),
-  ];
+  await assertSame(engine.docker, "localhost/portshim:latest", "amd64", "usr/local/bin/portshim");
+});
+
+/** Asserts that an image is what podman built for the architecture, but for what is in one file. */
+async function assertSame(docker: Docker, image: string, architecture: string, except?: string): Promise<void> {
+  const theirImage = `localhost/${architecture}:1`;
+  const [ours, theirs] = [await contentsOf(docker, image), await engine.contents(theirImage)];
   assert.equal([...ours.keys()].sort(), [...theirs.keys()].sort());
-  const labels = async (image: string) => (await engine.docker.getImage(image).inspect()).Config.Labels;
-  const [our, their] = [await labels("localhost/portshim:latest"), await labels("localhost/amd64:1")];
-  const mine = (all: Record<string, string>) =>
-    Object.entries(all).filter(([name]) => name.startsWith("org.opencontainers.image."));
-  assert.equal(mine(our), mine(their));
   for (const [path, { mode, content }] of ours) {
     assert.is(mode, theirs.get(path)?.mode, path);
-    if (path !== "usr/local/bin/portshim") assert.ok(content.equals(theirs.get(path)?.content as Buffer), path);
+    if (path !== except) assert.ok(content.equals(theirs.get(path)?.content as Buffer), path);
   }
-});
+  const described = async (docker: Docker, image: string) => {
+    const { Architecture, Config, RootFS } = await docker.getImage(image).inspect();
+    const labels = Object.entries(Config.Labels).filter(([name]) => name.startsWith("org.opencontainers.image."));
+    return [Architecture, labels.sort(), RootFS.Layers?.length];
+  };
+  assert.equal(await described(docker, image), await described(engine.docker, theirImage));
+}
 
 test("for a machine that there is no launcher for, one sentence", async () => {
   const options = ["--platform=linux/riscv64", "--build-arg=BUILDPLATFORM=linux/amd64"];
   const { status, stdout, stderr } = await podmanBuild(...options);
   assert.not.equal(status, 0);
   assert.match(stdout + stderr, "There is no portshim for riscv64, only for amd64 and arm64.\n");
+});
+
+/** Runs a shell command in the checkout as root, who can talk to docker. */
+const root = (command: string, options: RunOptions = {}) =>
+  lab.asHost(["sh", "-ec", command], { cwd: lab.repository, timeout: 300_000, ...options });
+
+async function must(command: string, options?: RunOptions): Promise<void> {
+  const { status, stderr } = await root(command, options);
+  assert.is(status, 0, `${command}: ${stderr}`);
+}
+
+const DOCKER_BUILD = codeOf("docs/images.md", "docker build -t portshim -f Containerfile .").trim();
+
+test("docker has the base", async () => {
+  const images = await saveImages(lab, COMPILER);
+  await must(`systemctl start docker; docker load --quiet --input ${images}; docker tag ${COMPILER} ${DEFAULT_BASE}`);
+});
+
+// That for this machine last: the next test uses it.
+for (const [architecture, command] of [
+  ["arm64", DOCKER_BUILD.replace("docker build", "docker build --platform=linux/arm64")],
+  ["amd64", DOCKER_BUILD],
+] as const) {
+  test(`docs/images.md's command for docker, for ${architecture}: the same image as podman's`, async () => {
+    await must(command);
+    await assertSame(new Docker({ socketPath: `${lab.root}/run/docker.sock` }), "portshim", architecture);
+  });
+}
+
+test("docs/images.md's two lines, by docker: an image's own user's server has port 80", async () => {
+  const lines = codeOf("docs/images.md", "COPY --from=portshim / /");
+  const input = `FROM ${DEFAULT_BASE}\nCOPY server.js ./\n${lines}USER 1000\n`;
+  await must("docker build --tag web --file - test/fixture", { input });
+  await must("docker run --detach --publish 8080:80 web");
+  assert.is(await answer(lab, 8080), "1 /\n");
+  // By what only the helper can say.
+  const high = await root(`docker run --rm --sysctl ${NAME}=1024 web`);
+  assert.is(high.status, 69);
+  assert.match(high.stderr, `docker run --sysctl ${NAME}=80 …`);
+});
+
+test("docker without its plugin buildx, and so without BuildKit: it cannot, and names the plugin", async () => {
+  const { status, stderr } = await root(
+    `unshare --mount sh -ec 'mount -t tmpfs tmpfs /usr/libexec/docker/cli-plugins; ${DOCKER_BUILD}'`,
+  );
+  assert.not.equal(status, 0);
+  assert.match(stderr, "Install the buildx component");
+  assert.match(stderr, "failed to parse platform");
 });
 
 test.run();

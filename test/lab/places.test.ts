@@ -11,7 +11,7 @@ import {
   HOST_NETWORK,
   NAME,
   SEE,
-  saveBase,
+  saveImages,
   shimAndFile,
   untouched as untouchedIn,
 } from "./start.js";
@@ -353,7 +353,7 @@ test("podman run --init, and podman stop, are as with the bare server", async ()
 /** What root's podman makes of the options. */
 async function rootful(options: string[], argv: string[]): Promise<Result> {
   if ((await lab.asHost(["podman", "image", "exists", BASE])).status !== 0) {
-    const loaded = await lab.asHost(["podman", "load", "--input", await saveBase(lab)], { timeout: 60_000 });
+    const loaded = await lab.asHost(["podman", "load", "--input", await saveImages(lab, BASE)], { timeout: 60_000 });
     assert.is(loaded.status, 0, loaded.stderr);
   }
   return lab.asHost(["podman", ...options, ...argv], { timeout: 60_000 });

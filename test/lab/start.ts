@@ -41,12 +41,11 @@ export async function shimAndFile(lab: Lab): Promise<string[]> {
   ];
 }
 
-/** Saves the lab's image where podman and docker can load it. */
-export async function saveBase(lab: Lab): Promise<string> {
-  const file = "/tmp/base.tar";
-  const { status, stderr } = await lab.asUser(["podman", "save", "--quiet", "--output", file, BASE], {
-    timeout: 60_000,
-  });
+/** Saves images of the user's podman where another podman and docker can load them. */
+export async function saveImages(lab: Lab, ...images: string[]): Promise<string> {
+  const file = "/tmp/images.tar";
+  const argv = ["podman", "save", "--quiet", "--multi-image-archive", "--output", file, ...images];
+  const { status, stderr } = await lab.asUser(argv, { timeout: 60_000 });
   assert.is(status, 0, stderr);
   return file;
 }
