@@ -100,8 +100,9 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
   "docs/releasing.md": {
     "sudo tar -C /usr/local -xzf": run(["test/lab/release.test.ts", `documented("sudo tar`]),
     "podman load -i": run(["test/lab/release.test.ts", `documented("podman load`]),
-    "sudo apt install": untested(
-      "apt would look for what it recommends on the network; dpkg installs and removes it in test/lab/release.test.ts, rpm in test/package/release.test.ts",
+    "sudo apt install": run(
+      ["test/lab/release.test.ts", `documented("sudo apt install`],
+      ["test/lab/release.test.ts", `documented("sudo dnf install`],
     ),
     "sha256sum --check SHA256SUMS": run(["test/package/release.test.ts", "sha256sum"]),
     "npm version 9.8.7": run(["test/package/release.test.ts", "^## The version"]),
