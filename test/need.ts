@@ -50,6 +50,7 @@ export const NEEDS = {
   nft: programs(packages, "nft"),
   compiler: programs(packages, "gcc"),
   packers: programs(packages, "dpkg-deb", "rpm", "rpmbuild"),
+  gpg: programs(packages, "gpg", "gpg-agent"),
   manual: programs(packages, "mandoc", "groff", "man"),
   "bash-completion": {
     missing: () => (existsSync(BASH_COMPLETION) ? undefined : `${BASH_COMPLETION} is missing`),

@@ -8,10 +8,11 @@ import { versionOf } from "../../images/lib/release/versions.js";
 import { VERSION } from "../../shim/lib/cli/version.js";
 import { ELF_AARCH64, ELF_X86_64, elfMachine } from "../elf.js";
 import { node, ROOT } from "../need.js";
+import { codeOf } from "../page.js";
 import { copyCheckout, PARTS, release, removeCopy, SOURCE_DATE_EPOCH } from "../release.js";
 import { suite } from "../suite.js";
 
-const test = suite("release", "namespaces", "nodes", "qemu", "packers", "manual");
+const test = suite("release", "namespaces", "nodes", "qemu", "packers", "gpg", "manual");
 
 let copies: string[];
 let dist: string;
@@ -77,6 +78,35 @@ test("sha256sum --check accepts all of it, and finds a change", () => {
   const after = check();
   writeFileSync(join(dist, PARTS.amd64), content);
   assert.equal([after.status, after.stdout.includes(`${PARTS.amd64}: FAILED\n`)], [1, true]);
+});
+
+test("gpg signs the checksums, and a user's finds a change of them; a key of the test's own stands in for a maintainer's", () => {
+  const home = mkdtempSync(join(tmpdir(), "portshim-gpg-"));
+  const sums = join(dist, "SHA256SUMS");
+  const content = readFileSync(sums);
+  const shell = (cwd: string | undefined, command: string) =>
+    spawnSync("sh", ["-ec", command], { cwd, encoding: "utf8", env: { ...process.env, GNUPGHOME: home } });
+  const verify = () => shell(dist, codeOf("docs/releasing.md", "gpg --verify"));
+  try {
+    const key = shell(home, "gpg --batch --passphrase '' --quick-generate-key 'portshim test' ed25519 sign never");
+    assert.is(key.status, 0, key.stderr);
+    const signed = shell(copies[0], codeOf("docs/releasing.md", "gpg --armor"));
+    assert.is(signed.status, 0, signed.stderr);
+    const good = verify();
+    assert.is(good.status, 0, good.stderr);
+    assert.match(good.stderr, 'Good signature from "portshim test"');
+    assert.match(good.stdout, `${PARTS.npm}: OK\n`);
+    // What is listed still has its checksum.
+    writeFileSync(sums, String(content).split("\n").slice(1).join("\n"));
+    const bad = verify();
+    assert.is(bad.status, 1);
+    assert.match(bad.stderr, "BAD signature");
+  } finally {
+    writeFileSync(sums, content);
+    rmSync(`${sums}.asc`, { force: true });
+    shell(home, "gpgconf --kill all");
+    rmSync(home, { recursive: true });
+  }
 });
 
 const share = (folder: string) =>
