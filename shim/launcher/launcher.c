@@ -82,11 +82,7 @@ static _Noreturn void become(char **command)
 	fail(status, command[0], BECAUSE);
 }
 
-static bool is_set(const char *name)
-{
-	return getenv(name) != NULL && *getenv(name) != '\0';
-}
-
+#define is_set(name) (getenv(name) != NULL && *getenv(name) != '\0')
 static int variable(const char *name, int unset, int least, int most, bool *is_plain)
 {
 	int number = is_set(name) ? decimal(getenv(name), most) : unset;
@@ -173,8 +169,7 @@ static int open_lock(void)
 static bool was_refused(int lock, struct timespec started)
 {
 	struct stat status;
-	if (fstat(lock, &status) < 0 || status.st_size == 0 || NANOSECONDS(status.st_mtim) < NANOSECONDS(started)) return false;
-	return say("permission denied to another portshim, which asked the host just before"), true;
+	return fstat(lock, &status) == 0 && status.st_size > 0 && NANOSECONDS(status.st_mtim) >= NANOSECONDS(started);
 }
 
 /* From here on a stop is held back; those that were ignored or blocked at the start are the server's. */
@@ -187,10 +182,9 @@ static struct signals hold_signals(void)
 	signals.has_others = sigismember(&signals.waited, SIGCHLD); /* setting the action discards it */
 	sigemptyset(&signals.waited);
 	sigaddset(&signals.waited, SIGCHLD);
-	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
-		bool is_ignored = sigaction(stops[i], NULL, &signals.child) == 0 && signals.child.sa_handler == SIG_IGN;
-		if (!is_ignored && !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
-	}
+	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+		if (sigaction(stops[i], NULL, &signals.child) == 0 && signals.child.sa_handler != SIG_IGN &&
+		    !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
 	sigprocmask(SIG_BLOCK, &signals.waited, NULL);
 	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.child);
 	return signals;
@@ -297,13 +291,19 @@ static int run_helper(const struct request *request, struct signals *signals, st
 /* Waits for our turn, and has the helper look; returns only if the command is to be started. */
 static void ask_helper(const struct request *request, struct reply *reply)
 {
-	int status = -1, lock = request->can_prompt ? open_lock() : -1, waits = lock < 0 ? 0 : (request->timeout + 2) * 100;
+	int status = -1, lock = request->can_prompt ? open_lock() : -1;
 	struct signals signals = hold_signals();
-	/* No longer than another's prompt can stay open: a process that was stopped must not block the others. */
-	while (waits-- > 0 && signals.stop == 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+	struct timespec begun, now;
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	/* No longer than another's prompt can stay open: a process that was stopped must not block the others. Nor after a
+	 * refusal: one that has started since, and asks again, can have its turn before us. */
+	while (signals.stop == 0 && !was_refused(lock, request->started) && clock_gettime(CLOCK_MONOTONIC, &now) == 0 &&
+	       NANOSECONDS(now) - NANOSECONDS(begun) < (request->timeout + 2) * 1000000000LL &&
+	       flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
-	if (signals.stop == 0 && !(request->is_plain && is_satisfied(request->start)))
-		status = was_refused(lock, request->started) ? NOPERM : run_helper(request, &signals, reply);
+	bool is_over = signals.stop != 0 || (request->is_plain && is_satisfied(request->start));
+	if (!is_over && !was_refused(lock, request->started)) status = run_helper(request, &signals, reply);
+	else if (!is_over) say("permission denied to another portshim, which asked the host just before"), status = NOPERM;
 	if ((reply->flags & REFUSED) != 0 && lock >= 0 && pwrite(lock, "", 1, 0) < 0) say("cannot note the refusal", BECAUSE);
 	give_signals_back(&signals);
 	if (status < 0) return;

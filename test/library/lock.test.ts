@@ -214,6 +214,11 @@ type Kind = keyof typeof KINDS;
 const NAMES = Object.keys(KINDS) as Kind[];
 const PAIRS = NAMES.flatMap((holder) => NAMES.map((waiter) => [holder, waiter] as const));
 
+/** strace(1) before a command, with a fault in its words; the command is its parent. */
+function traced(fault: string): string[] {
+  return ["/usr/bin/strace", "-D", "-qq", "-o", "/dev/null", `-etrace=${fault.split(":")[0]}`, `-einject=${fault}`];
+}
+
 async function outcome({ ended }: Start): Promise<readonly [status: number | null, stdout: string]> {
   const { status, stdout } = await ended;
   return [status, stdout];
@@ -273,6 +278,20 @@ for (const [holder, waiter] of PAIRS) {
   });
 }
 
+for (const waiter of NAMES) {
+  test(`a ${waiter} that waits is refused at once, though one that has started since has its turn first`, async () => {
+    const world = await World.open();
+    const first = KINDS.launcher.start(world);
+    await until(() => world.asked === 1);
+    const second = KINDS[waiter].start(world);
+    await until(() => opened(second) === 1);
+    // What one leaves that was refused before the first one asked.
+    writeFileSync(world.lockIn(world.runtime), "\0");
+    assert.equal(await outcome(second), KINDS[waiter].refused);
+    assert.equal([world.asked, opened(first)], [1, 1]);
+  });
+}
+
 test("nobody waits forever for a process that was stopped", async () => {
   const wait = async ([holder, waiter]: (typeof PAIRS)[number]) => {
     const world = await World.open();
@@ -285,6 +304,20 @@ test("nobody waits forever for a process that was stopped", async () => {
     await until(() => world.asked === 2);
   };
   await Promise.all(PAIRS.map(wait));
+});
+
+test("on a slow machine they do not wait longer either", async () => {
+  const world = await World.open();
+  const first = KINDS.launcher.start(world);
+  await until(() => world.asked === 1);
+  first.child.kill("SIGSTOP");
+  // strace makes each look for the lock, every hundredth second, take a tenth.
+  const second = world.run([
+    ...traced("rt_sigtimedwait:delay_exit=100000"),
+    ...[PORTSHIM, "--start=80", "--timeout=1", "--", "/bin/echo", "started"],
+  ]);
+  await until(() => opened(second) === 1);
+  await until(() => world.asked === 2);
 });
 
 test("the launcher says what the library says, and --optional covers it", async () => {
@@ -322,15 +355,7 @@ test("a process that started before a refusal, and reaches the lock after it, is
   const first = KINDS.launcher.start(world);
   await until(() => world.asked === 1);
   // strace delays its first attempt to take the lock.
-  const slow = [
-    "/usr/bin/strace",
-    "-D",
-    "-qq",
-    "-o",
-    "/dev/null",
-    "-etrace=flock",
-    "-einject=flock:delay_enter=500000:when=1",
-  ];
+  const slow = traced("flock:delay_enter=500000:when=1");
   const second = world.run([...slow, PORTSHIM, "--start=80", "--", "/bin/echo", "started"]);
   await until(() => opened(second) === 1);
   world.answer("no");

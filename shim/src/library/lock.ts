@@ -7,10 +7,13 @@ import { networkNamespaceOf } from "../here/place.js";
 /** How long to wait for the lock. */
 interface Waiting {
   /** Stops waiting. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal: AbortSignal | undefined;
   /** Milliseconds to wait at most: a holder that was stopped must not block the others. */
   readonly patience: number;
 }
+
+/** Milliseconds from one look for a refusal to the next. */
+const INTERVAL = 10;
 
 /** Milliseconds by which the clock of the files' times can lag behind (a tick of 100 Hz). */
 const TICK = 10;
@@ -24,21 +27,21 @@ const TICK = 10;
  * Throws PortshimError `refused-another` if another process was refused while we waited; else what `work` throws, or
  * the signal's reason.
  */
-export async function exclusively<T>(
-  work: () => Promise<T>,
-  done: () => T | undefined,
-  { signal, patience }: Waiting,
-): Promise<T> {
+export async function exclusively<T>(work: () => Promise<T>, done: () => T | undefined, waiting: Waiting): Promise<T> {
+  const { signal } = waiting;
   const started = Date.now() - TICK;
   const lock = openLock(process.env.XDG_RUNTIME_DIR);
   if (lock === undefined) return work();
+  const isRefused = () => {
+    const { size, mtimeMs } = fstatSync(lock);
+    return size > 0 && mtimeMs >= started;
+  };
   try {
-    await take(lock, patience, signal);
+    await take(lock, waiting, isRefused);
     signal?.throwIfAborted();
     const result = done();
     if (result !== undefined) return result;
-    const { size, mtimeMs } = fstatSync(lock);
-    if (size > 0 && mtimeMs >= started) throw new PortshimError("refused-another");
+    if (isRefused()) throw new PortshimError("refused-another");
     return await work();
   } catch (error) {
     const isRefusal = error instanceof PortshimError && error.isRefusal && error.code !== "refused-another";
@@ -88,16 +91,19 @@ function openIn(path: string, name: string, uid: number): number {
 
 /**
  * flock(2) locks an open file, which a child shares: flock(1) of util-linux or busybox takes the lock for us. Resolves
- * when it has the lock, if there is no flock(1), or if waiting is over.
+ * when it has the lock, if there is no flock(1), or if waiting is over: also with a refusal, for one that has started
+ * since, and asks again, can have its turn before us.
  */
-function take(lock: number, patience: number, signal: AbortSignal | undefined): Promise<void> {
+function take(lock: number, { patience, signal }: Waiting, isRefused: () => boolean): Promise<void> {
   return new Promise((resolve) => {
     const child = spawn("flock", ["3"], { stdio: ["ignore", "ignore", "ignore", lock] });
     const stop = () => child.kill("SIGKILL");
     const timer = setTimeout(stop, patience);
+    const looking = setInterval(() => isRefused() && stop(), INTERVAL);
     signal?.addEventListener("abort", stop, { once: true });
     const end = () => {
       clearTimeout(timer);
+      clearInterval(looking);
       signal?.removeEventListener("abort", stop);
       resolve();
     };
