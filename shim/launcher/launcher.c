@@ -1,5 +1,4 @@
 /* portshim [options] -- command [argument…]: makes sure that the command can bind its ports, then becomes it.
- *
  * The command gets what we were given: the process, environment, descriptors, signals, limits. If there is certainly
  * nothing to do (satisfied.c) we just call exec. Otherwise a child becomes the helper, main.js on Node, which judges
  * and acts; its reply says whether, and as whom, the command starts. */
@@ -44,13 +43,11 @@ struct reply {
 	char home[4096];
 };
 
-/* The server's mask and action for SIGCHLD, and the signals that arrive while we wait. */
+/* The server's mask, and for SIGCHLD its action and whether it is pending; the signals that arrive while we wait. */
 struct signals {
 	sigset_t mask, waited;
-	struct sigaction child;
-	pid_t helper;
-	int stop;        /* the first one that stops us, or 0 */
-	bool has_others; /* a child that we inherited has ended */
+	struct sigaction child; bool is_pending;
+	int stop; long long stopped; /* the first one that stops us, or 0; when it came, by uptime() */
 };
 
 /* At once, that lines of several processes do not mix. printf(3) would be a third of this program. */
@@ -59,7 +56,10 @@ static void write_texts(const char *const *texts)
 	struct iovec parts[16];
 	int count = 0;
 	for (; texts[count] != NULL; count++) parts[count] = (struct iovec){(char *)texts[count], strlen(texts[count])};
+	struct sigaction old, ignoring = {.sa_handler = SIG_IGN}; /* a reader that has gone ends neither us nor the server */
+	sigaction(SIGPIPE, &ignoring, &old);
 	writev(STDERR_FILENO, parts, count);
+	sigaction(SIGPIPE, &old, NULL);
 }
 
 #define say(...) write_texts((const char *[]){"portshim: ", __VA_ARGS__, "\n", NULL})
@@ -112,18 +112,16 @@ static struct request read_request(int count, char **words)
 	request.timeout = variable("PORTSHIM_TIMEOUT", 120, 1, 86400, &is_plain);
 	request.is_optional = variable("PORTSHIM_OPTIONAL", 0, 0, 1, &is_plain) == 1;
 	variable("PORTSHIM_QUIET", 0, 0, 1, &is_plain);
-	for (; *words != NULL && strcmp(*words, "--") != 0; words++) {
-		if (strcmp(*words, "--optional") == 0) {
-			request.is_optional = true;
-		} else if (strcmp(*words, "--quiet") != 0 && !is_number("--start", &words, &request.start, 0, 1024) &&
-		           !is_number("--timeout", &words, &request.timeout, 1, 86400)) {
+	for (; *words != NULL && strcmp(*words, "--") != 0; words++)
+		if (strcmp(*words, "--optional") == 0) request.is_optional = true;
+		else if (strcmp(*words, "--quiet") != 0 && !is_number("--start", &words, &request.start, 0, 1024) &&
+		         !is_number("--timeout", &words, &request.timeout, 1, 86400)) {
 			is_plain = false;
 			has_user = has_user || strncmp(*words, "--user", 6) == 0;
 			asks = asks || (is_command && (strcmp(*words, "--apply") == 0 || strcmp(*words, "--remove") == 0));
 			is_dry = is_dry || strcmp(*words, "--dry-run") == 0 || strcmp(*words, "--help") == 0 ||
 			         strcmp(*words, "-h") == 0 || strcmp(*words, "--version") == 0;
 		}
-	}
 	/* If there is no valid command, the helper says what is wrong. */
 	if (!is_command && *words != NULL && words[1] != NULL && words[1][0] != '\0' && words[1][0] != '-')
 		request.command = words + 1;
@@ -137,8 +135,7 @@ static struct request read_request(int count, char **words)
 static int moved(int descriptor)
 {
 	int other = fcntl(descriptor, F_DUPFD_CLOEXEC, 10);
-	close(descriptor);
-	return other;
+	return close(descriptor), other;
 }
 
 /* One prompt at a time in this network namespace: a file named after it, in a folder that only this user can enter, for
@@ -164,6 +161,12 @@ static int open_lock(void)
 	return -1;
 }
 
+static long long uptime(void) /* in milliseconds */
+{
+	struct timespec time;
+	return clock_gettime(CLOCK_MONOTONIC, &time), time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
 #define NANOSECONDS(time) ((time).tv_sec * 1000000000LL + (time).tv_nsec)
 /* The file is empty until the first refusal; the latest one holds for all that had started by then. */
 static bool was_refused(int lock, struct timespec started)
@@ -175,16 +178,17 @@ static bool was_refused(int lock, struct timespec started)
 /* From here on a stop is held back; those that were ignored or blocked at the start are the server's. */
 static struct signals hold_signals(void)
 {
-	static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGWINCH};
-	struct signals signals = {.helper = -1};
+	static const int stops[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGWINCH}; /* images have the last two */
+	struct signals signals = {0};
+	struct sigaction action;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &signals.mask, 8L); /* musl's own hides 34, glibc's SIGRTMIN */
 	sigpending(&signals.waited);
-	signals.has_others = sigismember(&signals.waited, SIGCHLD); /* setting the action discards it */
+	signals.is_pending = sigismember(&signals.waited, SIGCHLD); /* setting the action discards it */
 	sigemptyset(&signals.waited);
 	sigaddset(&signals.waited, SIGCHLD);
 	for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
-		if (sigaction(stops[i], NULL, &signals.child) == 0 && signals.child.sa_handler != SIG_IGN &&
-		    !sigismember(&signals.mask, stops[i])) sigaddset(&signals.waited, stops[i]);
+		if (sigaction(stops[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN && !sigismember(&signals.mask, stops[i]))
+			sigaddset(&signals.waited, stops[i]);
 	sigprocmask(SIG_BLOCK, &signals.waited, NULL);
 	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, &signals.child);
 	return signals;
@@ -195,7 +199,9 @@ static void give_signals_back(const struct signals *signals)
 {
 	sigaction(SIGCHLD, &signals->child, NULL);
 	while (signals->child.sa_handler == SIG_IGN && waitpid(-1, NULL, WNOHANG) > 0) continue;
-	if (signals->has_others) kill(getpid(), SIGCHLD);
+	siginfo_t other = {0}; /* a child that we inherited: its signal was taken for the helper's */
+	waitid(P_ALL, 0, &other, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT);
+	if (signals->is_pending || other.si_pid != 0) kill(getpid(), SIGCHLD);
 	if (signals->stop != 0) raise(signals->stop);
 	sigprocmask(SIG_SETMASK, &signals->mask, NULL);
 	if (signals->stop != 0) exit(128 + signals->stop);
@@ -209,8 +215,7 @@ static bool wait_for_signal(struct signals *signals, const struct timespec *pati
 	/* The stop signal of httpd's images. A terminal's is from the kernel or a relay, which process 1 does not have. */
 	bool is_resize = signal == SIGWINCH && (info.si_code != SI_USER ||
 	                 (getpid() != 1 && close(open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC)) == 0));
-	signals->has_others |= signal == SIGCHLD && info.si_pid != signals->helper && signals->child.sa_handler != SIG_IGN;
-	if (signal > 0 && signal != SIGCHLD && !is_resize && signals->stop == 0) signals->stop = signal;
+	if (signal > 0 && signal != SIGCHLD && !is_resize && signals->stop == 0) signals->stop = signal, signals->stopped = uptime();
 	return signal > 0;
 }
 
@@ -243,14 +248,12 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 	if (access(path, R_OK) < 0) strcpy(end, "../lib/main.js");
 	if (access(path, R_OK) < 0) fail(SOFTWARE, "internal error: portshim is not installed completely: ", path, BECAUSE);
 	/* They are the server's: NODE_OPTIONS runs code, NODE_CHANNEL_FD takes its first message. */
-	for (char **at = environ; *at != NULL; at++)
-		if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
+	for (char **at = environ; *at != NULL; at++) if (strncmp(*at, "NODE_", 5) != 0) *kept++ = *at;
 	*kept = NULL;
 	char *words[request->count + 4]; /* main.js expects the capability first */
 	memcpy(words, (char *[]){"node", path, holds_capability() ? "1" : "0"}, 3 * sizeof *words);
 	memcpy(words + 3, request->words, ((size_t)request->count + 1) * sizeof *words);
-	close(STDIN_FILENO);
-	open("/dev/null", O_RDONLY);
+	close(STDIN_FILENO), open("/dev/null", O_RDONLY);
 	dup2(reply, 3);
 	if (syscall(SYS_close_range, 4, ~0U, 0) < 0) /* before Linux 5.9 */
 		for (int i = 4; i < getdtablesize(); i++) close(i);
@@ -263,20 +266,20 @@ static _Noreturn void become_helper(const struct request *request, int reply)
 /* Returns the helper's exit status, or -1 if its reply is that the command is to be started. */
 static int run_helper(const struct request *request, struct signals *signals, struct reply *reply)
 {
-	int ends[2], status = 0;
+	int ends[2], status = 0, helper;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 || (ends[0] = moved(ends[0])) < 0 ||
-	    (ends[1] = moved(ends[1])) < 0 || (signals->helper = fork()) < 0)
+	    (ends[1] = moved(ends[1])) < 0 || (helper = fork()) < 0)
 		return say_by_hand(request, strerror(errno));
-	if (signals->helper == 0) {
+	if (helper == 0) {
 		/* The helper ends when we do; exec of a Node with file capabilities resets this: it sees the socket close. */
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
 		sigprocmask(SIG_SETMASK, &(sigset_t){0}, NULL);
 		become_helper(request, ends[1]);
 	}
 	close(ends[1]);
-	while (waitpid(signals->helper, &status, WNOHANG) != signals->helper) {
-		bool is_late = !wait_for_signal(signals, signals->stop != 0 ? &(struct timespec){.tv_sec = 1} : NULL);
-		if (signals->stop != 0) kill(signals->helper, is_late ? SIGKILL : SIGTERM);
+	while (waitpid(helper, &status, WNOHANG) != helper) {
+		wait_for_signal(signals, signals->stop != 0 ? &(struct timespec){.tv_sec = 1} : NULL);
+		if (signals->stop != 0) kill(helper, uptime() - signals->stopped < 1000 ? SIGTERM : SIGKILL);
 	}
 	/* A stop that has arrived by now overrides the reply. */
 	while (wait_for_signal(signals, &(struct timespec){.tv_sec = 0})) continue;
@@ -293,12 +296,10 @@ static void ask_helper(const struct request *request, struct reply *reply)
 {
 	int status = -1, lock = request->can_prompt ? open_lock() : -1;
 	struct signals signals = hold_signals();
-	struct timespec begun, now;
-	clock_gettime(CLOCK_MONOTONIC, &begun);
+	long long end = uptime() + (request->timeout + 2) * 1000LL;
 	/* No longer than another's prompt can stay open: a process that was stopped must not block the others. Nor after a
 	 * refusal: one that has started since, and asks again, can have its turn before us. */
-	while (signals.stop == 0 && !was_refused(lock, request->started) && clock_gettime(CLOCK_MONOTONIC, &now) == 0 &&
-	       NANOSECONDS(now) - NANOSECONDS(begun) < (request->timeout + 2) * 1000000000LL &&
+	while (lock >= 0 && signals.stop == 0 && !was_refused(lock, request->started) && uptime() < end &&
 	       flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		wait_for_signal(&signals, &(struct timespec){.tv_nsec = 10000000});
 	bool is_over = signals.stop != 0 || (request->is_plain && is_satisfied(request->start));
@@ -312,8 +313,7 @@ static void ask_helper(const struct request *request, struct reply *reply)
 }
 
 #define must(what, is_done) ((is_done) ? (void)0 : fail(NOPERM, "cannot switch to the user: " what, BECAUSE))
-/* capabilities(7). root keeps what it has. */
-static void become_user(const struct reply *reply)
+static void become_user(const struct reply *reply) /* capabilities(7); root keeps what it has */
 {
 	bool is_root = reply->uid == 0;
 	uint32_t kept = (reply->flags & KEEPS_PORT) != 0 && !is_root ? 1U << CAP_NET_BIND_SERVICE : 0;

@@ -440,6 +440,19 @@ test("a standard error that nobody reads keeps no server waiting for long", () =
   assert.equal([status, stdout, threshold], [0, "started\n", 80]);
 });
 
+test("a standard error whose reader has gone ends neither portshim nor, with --optional, the server", () => {
+  const gone = '$^F = 255; pipe(R, W); close(R); open(STDERR, ">&W"); exec @ARGV';
+  const env = { PATH: PATH_WITHOUT_NODE };
+  for (const [flags, expected] of [
+    [[], [69, ""]],
+    [["--optional"], [0, "started\n"]],
+  ] as const) {
+    const argv = ["/usr/bin/perl", "-e", gone, PORTSHIM, START, ...flags, ...STARTED];
+    const { status, stdout } = inNamespace(argv, { threshold: 1024, env });
+    assert.equal([status, stdout], expected);
+  }
+});
+
 test("Node's variables are the server's and not the helper's", () => {
   const mark = join(folder(), "mark");
   const required = join(folder(), "required.js");

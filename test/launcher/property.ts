@@ -356,7 +356,7 @@ export async function differences(property: Property, situation: Situation): Pro
   }
   if (situation.path === "slow" && through.outcome.threshold === 1024) found.push("the helper did not run");
   const unexpected =
-    situation.path === "fast" ? through.stderr : through.stderr.replace(/^(portshim: | {4}).*\n/gm, "");
+    situation.path === "fast" ? through.stderr : through.stderr.replace(/^(portshim: | {4}|or, with ).*\n/gm, "");
   if (unexpected !== "") found.push(`stderr: ${unexpected}`);
   if (through.stdout !== without.stdout) found.push(`stdout: ${through.stdout}`);
   if (through.outcome.exit !== without.outcome.exit) found.push(`status: ${through.outcome.exit}`);

@@ -49,6 +49,15 @@ test("the same if the helper itself is halted: it is killed", () =>
     return mistakes(await during({ first, signals: [TERM], bridge }), stoppedBy(TERM, first));
   }));
 
+test("the same again and again: it is killed a second after the first", () =>
+  all(either([{}]), async ({ first }) => {
+    const bridge = { announce: `kill -s STOP "$PPID"; echo held` };
+    const result = await during({ first, signals: new Array(60).fill(TERM), bridge });
+    const [sent = 0] = result.signals;
+    const late = result.ended - sent > 1_800_000_000 ? "it ended too late" : "";
+    return mistakes(result, stoppedBy(TERM, first)) || late;
+  }));
+
 test("the same twice, and several at once: the first counts", () =>
   all([[TERM, TERM], STOPPING], async (signals) => {
     const bridge = { script: "trap '' TERM; exec sleep 1000" };
@@ -158,6 +167,39 @@ test("signals that were ignored or blocked at the start are the server's", () =>
         ? `blocked ${none}, ignored ${every}, pending ${none}`
         : `blocked ${every}, ignored ${none}, pending ${every}`;
     return found === expected ? "" : found;
+  }));
+
+test("an inherited child that ends together with the helper: its signal is the server's", () =>
+  all(EITHER, async ({ first }) => {
+    const path = newPath();
+    const launcher = pidOf(first);
+    const dead = (pid: string) => `until grep -q 'State:.Z' /proc/${pid}/status; do sleep 0.01; done`;
+    const script = `
+      helper=$PPID
+      for pid in $(cat /proc/${launcher}/task/${launcher}/children); do [ $pid = $helper ] || child=$pid; done
+      (
+        kill -s STOP ${launcher}
+        for pid in $helper $child; do kill -s KILL $pid; ${dead("$pid")}; done
+        kill -s CONT ${launcher}
+      ) >/dev/null 2>&1 &
+      exec sleep 1000`;
+    const result = await start(path, {
+      first,
+      threshold: 1024,
+      flags: ["--optional"],
+      command: ["report", path],
+      steps: [
+        ["open", 9, path, 0o101],
+        ["close", 9],
+        ...held(path, { script }),
+        ["block", signalNumber("CHLD")],
+        ["child", 1],
+      ],
+    });
+    rmSync(`${path}.held`);
+    if (!result.written) return `status ${result.exit}, signal ${result.signal}: ${result.stderr}`;
+    const { ShdPnd } = JSON.parse(result.written) as Record<string, string>;
+    return ShdPnd === "0000000000010000" ? "" : `pending ${ShdPnd}`;
   }));
 
 test("a stop that is pending when the helper ends wins over what the helper says", () =>
