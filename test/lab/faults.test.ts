@@ -241,6 +241,9 @@ for (const fault of [
   });
 }
 
+/** On the host: what starts polkit again on a new bus. */
+const POLKIT_ANEW = "systemctl start dbus polkit";
+
 /** These end with --timeout. */
 const SLOW = [
   ["systemd-logind is restarted", "systemctl restart systemd-logind", ""],
@@ -249,6 +252,9 @@ const SLOW = [
 
 for (const [what, act, undo] of [
   ["polkitd is restarted", "systemctl restart polkit", ""],
+  ["the system bus is restarted", "systemctl restart dbus", POLKIT_ANEW],
+  ["the system bus is killed", "pkill -KILL -u messagebus -x dbus-daemon", POLKIT_ANEW],
+  ["the session bus is restarted", "systemctl --user --machine=ada@ restart dbus", ""],
   ...(LONG ? SLOW : []),
   ["flatpak-session-helper is stopped", "pkill -STOP -x flatpak-session", "pkill -CONT -x flatpak-session"],
   ["flatpak-session-helper is killed", "pkill -KILL -x flatpak-session", ""],
@@ -264,6 +270,8 @@ for (const [what, act, undo] of [
       await lab.asHost(["sh", "-c", `${undo || true}`]);
       await agent.stop();
       await assertSound(ended, what);
+      // Nobody has typed one.
+      assert.not.match(ended.stderr, "wrong password");
       await lab.polkit("YES");
       assert.is((await sound(`exec ${LAUNCHER} ${START}`, `after ${what}`)).ended.status, 0);
     } finally {
@@ -332,6 +340,31 @@ test("a Node that hangs, as it does if it cannot start a thread, is ended after 
   const { status, stdout, stderr } = await hung.ended();
   assert.equal([status, stdout], [69, ""], stderr);
   assert.match(stderr, `${NO_NODE}Alarm clock\n`);
+});
+
+// The last: systemd, which starts the user's programs and the bus, waits 90 seconds for a bus that it has to start itself.
+test("while the prompt is open, the session bus is killed", async () => {
+  await lab.polkit("AUTH_ADMIN");
+  const agent = await startAgent(lab);
+  const start = box.start(`exec ${LAUNCHER} ${START}`);
+  await agent.asked();
+  await lab.asHost(["pkill", "-KILL", "-u", lab.user, "-x", "dbus-daemon"]);
+  const { status, stdout, stderr } = await start.ended();
+  await agent.stop();
+  assert.equal([status, stdout], [69, ""], stderr);
+  assert.match(stderr, "flatpak-spawn ended without an answer: the session bus went away\n");
+  const { threshold, isLocked, processes } = await leftovers.look();
+  // What has ended, and systemd has not taken note of, has no arguments any more.
+  const alive = processes.filter((line) => !line.endsWith(" "));
+  assert.equal([threshold, isLocked, alive], [1024, false, []]);
+  await lab.polkit("YES");
+  const next = () => box.start(`exec ${LAUNCHER} ${START}`).ended();
+  let later = await next();
+  assert.is(later.status, 69, later.stderr);
+  assert.match(later.stderr, "flatpak-spawn did not answer within 10 seconds\n");
+  const deadline = Date.now() + 150_000;
+  while (LONG && later.status !== 0 && Date.now() < deadline) later = await next();
+  if (LONG) assert.is(later.status, 0, later.stderr);
 });
 
 test.run();

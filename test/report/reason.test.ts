@@ -49,6 +49,7 @@ const TABLE: {
   noAgent: [["Error"], "nobody can be asked for a password, as no polkit agent is running in this session (Error)"],
   systemdTimedOut: [["Error"], "nobody answered the password prompt within systemd's 25 seconds (Error)"],
   noPolkit: [["Error"], "polkit is not running (Error)"],
+  polkitIsMute: [["Error"], "polkit did not answer (Error)"],
   wrongPassword: [["Error"], "wrong password, or polkit does not allow it (Error)"],
   noAnswer: [["flatpak-spawn", 10], "flatpak-spawn did not answer within 10 seconds"],
   answered: [["flatpak-spawn", "no\x1b[1m\nbus", 1], "flatpak-spawn answered: no [1m bus"],

@@ -175,6 +175,8 @@ function refusal(answer: string): string {
   if (/timed out/.test(answer)) return REASON.systemdTimedOut(answer);
   if (hasNoAgent(answer)) return REASON.noAgent(answer);
   if (/Error getting authority/.test(answer)) return REASON.noPolkit(answer);
+  // Its process, or the system bus, has ended while it asked.
+  if (/Error checking for authorization/.test(answer)) return REASON.polkitIsMute(answer);
   return REASON.wrongPassword(answer);
 }
 

@@ -46,6 +46,7 @@ export const REASON = {
     `nobody can be asked for a password, as no polkit agent is running in this session (${answer})`,
   systemdTimedOut: (answer: string) => `nobody answered the password prompt within systemd's 25 seconds (${answer})`,
   noPolkit: (answer: string) => `polkit is not running (${answer})`,
+  polkitIsMute: (answer: string) => `polkit did not answer (${answer})`,
   wrongPassword: (answer: string) => `wrong password, or polkit does not allow it (${answer})`,
 
   // Of a host that does not answer.
