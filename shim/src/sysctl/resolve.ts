@@ -39,18 +39,12 @@ const LONGEST_LINE = 1024 * 1024;
 /** Most bytes of a file; what is longer is no configuration, and need not fit into our memory. */
 const LONGEST_FILE = 4 * 1024 * 1024;
 
-interface Line {
-  readonly file: string;
-  readonly line: number;
-  readonly text: string;
-}
-
 interface Rule {
   /** Relative to /proc/sys, slashes between its parts; may be a glob. */
   readonly key: string;
   /** Undefined for `-key`, which only excludes the key from globs. */
   readonly value: string | undefined;
-  readonly source: Line;
+  readonly source: Pick<Assignment, "file" | "line">;
 }
 
 /** A change to drop-ins, by path below the root: the new text, or undefined for a file that is removed. */
@@ -124,17 +118,6 @@ function list(root: string, directory: string, change: Change): File[] {
   return files;
 }
 
-function linesOf(root: string, { path, read }: File): Line[] {
-  let content: string;
-  try {
-    content = read();
-  } catch {
-    return [];
-  }
-  const shown = utf8(join(root, path));
-  return split(content).map((text, index) => ({ file: shown, line: index + 1, text }));
-}
-
 /** Throws an Error if it cannot be read, is too long, or not a regular file: a FIFO would block, a device might never end. */
 function textOf(path: Buffer): string {
   const status = statSync(path);
@@ -194,24 +177,35 @@ function utf8(bytes: string): string {
  * Splits as systemd's read_line() does: `\n`, `\r` and NUL all end a line, and different ones in a row are one end.
  * What follows an overlong line is lost.
  */
-function split(content: string): string[] {
-  const lines: string[] = [];
-  for (const text of content.split(/\r\n\0?|\n\r\0?|[\r\n]\0|[\r\n\0]/)) {
-    if (text.length >= LONGEST_LINE) break;
-    lines.push(text);
+function* split(content: string): Generator<string> {
+  // One by one: a list of the lines of 4 MiB can take a hundred times as much memory.
+  const end = /\r\n\0?|\n\r\0?|[\r\n]\0|[\r\n\0]|$/g;
+  for (let start = 0; start <= content.length; start = end.lastIndex) {
+    const at = end.exec(content)?.index ?? content.length;
+    if (at - start >= LONGEST_LINE) return;
+    yield content.slice(start, at);
+    if (at === content.length) return;
   }
-  return lines;
 }
 
 function rulesOf(root: string, files: readonly File[]): Rule[] {
   const budget: Budget = {};
-  return files.flatMap((file) => rules(linesOf(root, file), budget));
+  return files.flatMap((file) => rules(root, file, budget));
 }
 
-function rules(lines: readonly Line[], budget: Budget): Rule[] {
+function rules(root: string, { path, read }: File, budget: Budget): Rule[] {
+  let content: string;
+  try {
+    content = read();
+  } catch {
+    return [];
+  }
+  const file = utf8(join(root, path));
   const found: Rule[] = [];
-  for (const source of lines) {
-    const text = strip(source.text);
+  let line = 0;
+  for (const whole of split(content)) {
+    line++;
+    const text = strip(whole);
     if (text === "" || text.startsWith("#") || text.startsWith(";")) continue;
     const equals = text.indexOf("=");
     const left = equals < 0 ? text : text.slice(0, equals);
@@ -219,7 +213,8 @@ function rules(lines: readonly Line[], budget: Budget): Rule[] {
     if (equals < 0 && !dashed) continue;
     const key = normalize(strip(dashed ? left.slice(1) : left));
     if (key !== KEY && !isGlobOf(key, KEY, budget)) continue;
-    found.push({ key, value: equals < 0 ? undefined : strip(text.slice(equals + 1)), source });
+    const value = equals < 0 ? undefined : strip(text.slice(equals + 1));
+    found.push({ key, value, source: { file, line } });
   }
   return found;
 }
