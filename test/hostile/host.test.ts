@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { SETTING_FILE } from "../../shim/lib/here/threshold.js";
 import { HOST_ENVIRONMENT, HOST_PATH } from "../../shim/lib/host/bridge.js";
+import { commandLine } from "../../shim/lib/text.js";
 import { pathWith } from "../namespace.js";
 import { PORTSHIM } from "../need.js";
 import { suite } from "../suite.js";
@@ -29,12 +30,15 @@ interface Case {
   readonly lie: string;
   readonly argv: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** It is started on a terminal. */
+  readonly onTerminal?: boolean;
   /** A whole second helper's worth, at most; milliseconds. */
   readonly patience?: number;
 }
 
 interface Ending {
   readonly status: number | null;
+  /** What it said: of a terminal's whole screen, what is not between BEGIN and END. */
   readonly stderr: string;
   readonly ms: number;
   readonly threshold: number;
@@ -53,9 +57,17 @@ const ORDINARY = [
   ...["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"],
 ];
 
+/** script(1) gives a command a terminal of its own, and ends like it. */
+const onATerminal = (argv: readonly string[]) => [
+  ...["/usr/bin/script", "--quiet", "--return", "--flush", "--command", commandLine(argv), "/dev/null"],
+];
+
 let cases = 0;
 
-async function lied({ lie, argv, env = {} }: Case): Promise<Ending> {
+/** Between them is what the host writes on the terminal itself. */
+const [BEGIN, END] = ["<the host", "the host>"];
+
+async function lied({ lie, argv, env = {}, onTerminal = false }: Case): Promise<Ending> {
   const folder = join(PLACE, String(++cases));
   const records = join(folder, "records");
   mkdirSync(records, { recursive: true });
@@ -78,17 +90,20 @@ exit $status
 `,
     { mode: 0o755 },
   );
-  const script = `echo 1024 >${SETTING_FILE}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${TOOLBOX}) || exit; (exec /usr/bin/setpriv ${ORDINARY.join(" ")} "$@"); status=$?; /bin/cat ${SETTING_FILE} >&3; exit $status`;
+  const script = `echo 1024 >${SETTING_FILE}; (PATH=/usr/sbin:/usr/bin:/sbin:/bin; ${TOOLBOX}) || exit; (exec "$@"); status=$?; /bin/cat ${SETTING_FILE} >&3; exit $status`;
+  const start = ["/usr/bin/setpriv", ...ORDINARY, PORTSHIM, ...argv];
+  const words = onTerminal ? onATerminal(start) : start;
   const started = Date.now();
-  const child = spawn("/usr/bin/unshare", ["--net", "--mount", "/bin/dash", "-c", script, "dash", PORTSHIM, ...argv], {
+  const child = spawn("/usr/bin/unshare", ["--net", "--mount", "/bin/dash", "-c", script, "dash", ...words], {
     cwd: "/",
     env: { PATH: pathWith(26), PORTSHIM_BRIDGE: bridge, ...env },
-    stdio: ["ignore", "ignore", "pipe", "pipe"],
+    stdio: ["ignore", onTerminal ? "pipe" : "ignore", "pipe", "pipe"],
   });
   const text = ["", ""];
-  [child.stdio[2], child.stdio[3]].forEach((stream, at) => {
+  [onTerminal ? child.stdout : child.stderr, child.stdio[3]].forEach((stream, at) => {
     (stream as NodeJS.ReadableStream).setEncoding("utf8").on("data", (part: string) => {
-      if ((text[at] as string).length < 1e6) text[at] += part;
+      // With the host's babble on a terminal its end would not be seen.
+      if ((text[at] as string).length < 1e6) text[at] += onTerminal ? part.replaceAll("\0", "") : part;
     });
   });
   const status = await new Promise<number | null>((resolve) => child.on("close", resolve));
@@ -96,13 +111,21 @@ exit $status
   const numbers = [1, 2, 3, 4, 5, 6, 7, 8, 9].filter((n) => existsSync(join(records, String(n))));
   return {
     status,
-    stderr: text[0] as string,
+    stderr: onTerminal ? withoutHosts(text[0] as string) : (text[0] as string),
     ms: Date.now() - started,
     threshold: Number(text[1]),
     calls: numbers.map((n) => record(`${n}/words`).split("\0").slice(0, -1)),
     inputs: numbers.map((n) => record(`${n}/input`)).filter(Boolean),
     memory: Math.max(0, ...[...record("memory").matchAll(/(\d+) kB/g)].map(([, kB]) => Number(kB) / 1024)),
   };
+}
+
+/** What we said on a terminal. */
+function withoutHosts(screen: string): string {
+  const [before = "", after = ""] = screen.replaceAll("\r\n", "\n").split(BEGIN);
+  const end = after.indexOf(END);
+  // It can be stopped before it has come to its end.
+  return before + after.slice(end < 0 ? Math.max(0, after.indexOf("portshim: ")) : end + END.length);
 }
 
 /** Runs many, a few at once. */
@@ -131,6 +154,8 @@ const SHAPES = [
   `${ROOT} ${SHELL} rm -f /etc/sysctl\\.d/90-portshim\\.conf \\|\\| exit; sysctl -p -`,
   `${ROOT} ${program("nft")} -e (?:-f -|table inet portshim;delete table inet portshim)`,
   `${program("nft")} list table inet portshim`,
+  `/bin/sh -c export XDG_RUNTIME_DIR="/run/user/\\$\\(id -u\\)"; exec "\\$@" sh ${program("systemd-run")} --user --pty --wait --collect ` +
+    `${SHELL} trap : INT QUIT; /usr/bin/env -i ${HOST_ENVIRONMENT} ${ROOT} ${SYSCTL} >/dev/null; exit`,
 ].map((shape) => new RegExp(`^${shape}$`));
 
 /** What goes with it on stdin: one command for the shell that has answered, or a text for root. */
@@ -169,6 +194,9 @@ function isListed(words: readonly string[]): boolean {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
 const UNSAFE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]|^\s+at .*:\d+:\d+/m;
 
+/** Those of a start on a terminal: Ctrl-C and Ctrl-\\ go there, and what they end there ends us. */
+const KEYS = [130, 131];
+
 /** Of a start, 64 excepted: the options are right. A signal's would be a bug, too. */
 const STATUSES = [0, 1, 2, 69, 77];
 
@@ -178,12 +206,12 @@ const PATIENCE = 45_000;
 /** In MB: Node alone takes 50, an answer can be 64 MB. */
 const MEMORY = 400;
 
-function check([{ lie, argv, patience = PATIENCE }, ending]: [Case, Ending]): void {
+function check([{ lie, argv, patience = PATIENCE, onTerminal }, ending]: [Case, Ending]): void {
   const what = `${argv.join(" ")}, ${lie.slice(0, 2000)}\n${JSON.stringify(ending).slice(0, 3000)}`;
-  assert.ok(STATUSES.includes(ending.status ?? -1), what);
+  assert.ok([...STATUSES, ...(onTerminal ? KEYS : [])].includes(ending.status ?? -1), what);
+  assert.ok(ending.stderr.length < 10_000, what);
   assert.not.match(ending.stderr, UNSAFE, what);
   assert.not.match(ending.stderr, /internal error/, what);
-  assert.ok(ending.stderr.length < 10_000, what);
   assert.ok(ending.ms < patience, what);
   assert.ok(ending.memory < MEMORY, what);
   // A liar cannot change it, and is not believed.
@@ -323,8 +351,48 @@ const STREAMS: Readonly<Record<string, string>> = {
 
 const SOCKETS = `${ANSWER}\n[ $1 -gt 1 ] && { echo table tcp; yes '' | head -c 1000000000; }`;
 
+/** On the terminal that it is given for polkit's prompt, and beside it; then how it ends. */
+function lieOnTerminal(random: Random): string {
+  const shown = random.pick([
+    "printf '\\033[2J\\033]0;x\\007\\033[?1049h\\033[31m'",
+    "stty raw -echo",
+    "printf 'Password: '; head -c 1 >/dev/null",
+    "head -c 100000 /dev/urandom | tr -d '<>'",
+    "yes '' | head -c 100000",
+    "exec >&-",
+    "exec 0<&- 1>&-",
+    ":",
+  ]);
+  const said = random.pick([
+    "echo 'Running as unit: x' >&2; echo 'Main processes terminated with: code=exited/status=1' >&2",
+    "echo 'Running as unit: x' >&2; printf '\\033[2J' >&2",
+    "printf 'Failed\\033[31m\\r\\n  at x (y.js:1:1)\\n' >&2",
+    "head -c 1000000000 /dev/zero | tr '\\0' x >&2",
+    "head -c 300000 /dev/urandom >&2",
+    quoted(random.pick(EVIL)).concat(" >&2"),
+    ":",
+  ]);
+  const returned = `return ${random.pick([0, 1, 1, 2, 126, 127, 127, 130, 131, 143, 255])}`;
+  const ended = random.pick([
+    "kill -KILL $$",
+    "kill -STOP $$",
+    "exec sleep 300",
+    "trap '' TERM; while :; do sleep 1; done",
+    "exec head -c 1000000000 /dev/zero",
+    "exec head -c 1000000000 /dev/zero >&2",
+    // The terminal is somebody else's, still.
+    "(trap '' HUP TERM; exec sleep 5) & return 1",
+  ]);
+  const end = random.chance(0.6) ? returned : ended;
+  const first = `${[...HONEST, "/usr/bin/systemd-run"].map((path) => `echo ${path}`).join("\n")}
+${SAME}
+head -c 100000 >$1/input; echo 'Error creating textual authentication agent' >&2; return 127`;
+  return `if [ $1 = 1 ]; then\n${first}\nfi\necho '${BEGIN}'\n${shown}\n${said}\necho '${END}' >/dev/tty\n${end}`;
+}
+
 let random: [Case, Ending][];
 let endless: [Case, Ending][];
+let terminals: [Case, Ending][];
 
 // Together, because most of them wait.
 test.before(async () => {
@@ -336,9 +404,18 @@ test.before(async () => {
   for (const argv of [SERVER, ["persist", "--timeout=1"], ["guard", "--remove", "--timeout=1"]])
     lies.push({ lie: THEIRS, argv });
   lies.push({ lie: OTHERS, argv: SERVER });
-  const endings = await all([...lies, ...streams, { lie: SOCKETS, argv: ["guard", "--apply", "--timeout=1"] }]);
+  const prompts = Array.from({ length: RUNS }, (_, at) => {
+    return { lie: lieOnTerminal(new Random(SEED, RUNS + at)), argv: SERVER, onTerminal: true };
+  });
+  const endings = await all([
+    ...lies,
+    ...streams,
+    ...prompts,
+    { lie: SOCKETS, argv: ["guard", "--apply", "--timeout=1"] },
+  ]);
   random = endings.filter(([one]) => lies.includes(one as (typeof lies)[number]));
-  endless = endings.filter((one) => !random.includes(one));
+  terminals = endings.filter(([one]) => one.onTerminal);
+  endless = endings.filter((one) => !random.includes(one) && !terminals.includes(one));
 });
 
 test("random lies: nothing but what is on a list is asked of it, and every end is a sentence", () => {
@@ -347,6 +424,14 @@ test("random lies: nothing but what is on a list is asked of it, and every end i
   const written = random.flatMap(([, { inputs }]) => inputs).length;
   console.log(`${random.length} starts, ${asked} calls, ${written} with something on stdin`);
   assert.ok(asked >= RUNS / 2 && written > 0);
+});
+
+test("random lies on our terminal, which the host has for polkit's prompt", () => {
+  terminals.forEach(check);
+  for (const [one, { calls, stderr }] of terminals) {
+    assert.is(calls.length, 2, `no prompt on the terminal: ${one.lie}\n${stderr}`);
+    assert.match(stderr, /portshim: Running as root on the host/, one.lie);
+  }
 });
 
 test(`${Object.keys(STREAMS).join("; ")}; sockets of 1 GB`, () => {

@@ -19,6 +19,7 @@ interface Command {
 /**
  * Runs a command on the host so that polkit can ask on our terminal; `call` runs one there with the terminal for its
  * stdin and stdout. Undefined: we have no terminal. Ctrl-C ends us as it does without a prompt.
+ * What the host writes there does not pass through us: it has the terminal itself, as with any `flatpak-spawn --host`.
  *
  * Throws PortshimError `dismissed` if we survive a Ctrl-C, and what `call` throws.
  */
