@@ -37,13 +37,14 @@ interface Text {
 
 /** Reads an image's sysctl.d files, as portshim does in a container of it. */
 export async function readDropIns(files: Files): Promise<DropIns> {
+  const count = counter();
   // At once, because podman needs a third of a second for each.
   const [legacy, ...folders] = await Promise.all([
     files.read(`/${LEGACY_FILE}`),
-    ...DIRECTORIES.map((directory) => confs(files, directory)),
+    ...DIRECTORIES.map((directory) => confs(files, directory, count)),
   ]);
   const texts = folders.flat();
-  if (legacy) texts.push({ path: LEGACY_FILE, content: legacy });
+  if (legacy) texts.push({ path: LEGACY_FILE, content: count(legacy) });
 
   const seen = new Map<string, string>();
   const listed = texts.map((text): DropIn => {
@@ -55,10 +56,23 @@ export async function readDropIns(files: Files): Promise<DropIns> {
   return { files: listed, declared: asked(texts) };
 }
 
+/** Most bytes of all these files, one that links lead to counted each time: an empty line takes 250 bytes of memory. */
+const LARGEST_TEXT = 1024 * 1024;
+
+/** A function that counts contents. It throws ImagesError once there are too many. */
+function counter(): (content: Buffer) => Buffer {
+  let bytes = 0;
+  return (content) => {
+    bytes += content.length;
+    if (bytes <= LARGEST_TEXT) return content;
+    throw new ImagesError("bad-image", `its sysctl.d files hold more than ${LARGEST_TEXT / 2 ** 20} MiB`);
+  };
+}
+
 /** Most links in a folder: podman needs a third of a second for each. */
 const MOST_LINKS = 100;
 
-async function confs(files: Files, directory: string): Promise<Text[]> {
+async function confs(files: Files, directory: string, count: (content: Buffer) => Buffer): Promise<Text[]> {
   const found: Text[] = [];
   const entries = (await files.folder(`/${directory}`)).filter(
     ({ name }) => name.endsWith(".conf") && !name.startsWith("."),
@@ -69,7 +83,7 @@ async function confs(files: Files, directory: string): Promise<Text[]> {
   for (const { name, content, target } of entries) {
     // A broken link, or one to /dev/null, masks files of its name in other directories, like an empty file.
     const linked = target === undefined ? undefined : await files.read(posix.resolve(`/${directory}`, target));
-    found.push({ path: `${directory}/${name}`, content: content ?? linked ?? Buffer.alloc(0) });
+    found.push({ path: `${directory}/${name}`, content: count(content ?? linked ?? Buffer.alloc(0)) });
   }
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }

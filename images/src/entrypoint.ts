@@ -53,11 +53,12 @@ export function wrapEntrypoint(
   ];
   if (isUsable(node)) return { entrypoint: [portshim, ...options, "--", ...image.entrypoint], notes: [] };
   const { lack, remedy } = lackOf(node);
-  if (user !== undefined) {
+  // --optional does not cover it.
+  if (user !== undefined || image.environment.get("PORTSHIM_USER")) {
     throw new ImagesError(
       "not-wrapped",
       `${printable(image.reference)} has ${lack}, which portshim needs to become another user`,
-      `Either ${remedy}, or omit --user.`,
+      `Either ${remedy}, or ${user === undefined ? "build the image without PORTSHIM_USER" : "omit --user"}.`,
     );
   }
   return {

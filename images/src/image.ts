@@ -17,7 +17,7 @@ export interface Image extends Platform {
   /** In the image's notation: `80/tcp`. */
   readonly ports: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
-  /** Its ONBUILD instructions; podman 4 does not report them. */
+  /** Its ONBUILD instructions; podman does not report them. */
   readonly triggers: readonly string[];
 }
 

@@ -56,12 +56,12 @@ async function run(invocation: Invocation): Promise<void> {
     notes.push(`It starts as root now, and no longer as ${printable(image.user)}: portshim becomes ${user}.`);
   }
 
-  const containerfile = text(image, entrypoint, user !== undefined);
+  const lines = instructions(image, entrypoint, user !== undefined);
   await construct(
     engine,
     {
       context: packContext([
-        { path: "Containerfile", content: Buffer.from(containerfile), executable: false },
+        { path: "Containerfile", content: Buffer.from(`${lines.join("\n")}\n`), executable: false },
         launcher,
         ...helperFiles("lib"),
       ]),
@@ -69,8 +69,9 @@ async function run(invocation: Invocation): Promise<void> {
       stages: "one",
       reference,
       onStep: (step, instruction) => {
-        // ONBUILD instructions would run first; podman 4 does not report them beforehand.
-        if (step === 2 && !instruction.startsWith("COPY portshim ")) throw isABase(shown);
+        // ONBUILD instructions would run after the first; podman does not report them beforehand. The first of them can
+        // be like one of ours, but together they are too many.
+        if (keyword(instruction) !== keyword(lines[step - 1] ?? "")) throw isABase(shown);
       },
     },
     progress,
@@ -82,8 +83,8 @@ async function run(invocation: Invocation): Promise<void> {
   say(`Try it:\n    ${trial(engine, image, reference, first)}`);
 }
 
-/** The image's words are not trusted: as JSON they are data to the engine, whatever they contain. */
-function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string {
+/** Of the Containerfile. The image's words are not trusted: as JSON they are data to the engine, whatever they contain. */
+function instructions(image: Image, entrypoint: readonly string[], startsAsRoot: boolean): string[] {
   return [
     `FROM ${image.id}`,
     `COPY portshim ${LAUNCHER}`,
@@ -92,8 +93,11 @@ function text(image: Image, entrypoint: readonly string[], startsAsRoot: boolean
     `ENTRYPOINT ${JSON.stringify(entrypoint)}`,
     // A new entrypoint resets the command.
     `CMD ${JSON.stringify(image.command)}`,
-    "",
-  ].join("\n");
+  ];
+}
+
+function keyword(instruction: string): string {
+  return instruction.split(" ", 1)[0]?.toUpperCase() ?? "";
 }
 
 function words({ entrypoint, command }: Pick<Image, "entrypoint" | "command">): string {

@@ -126,6 +126,9 @@ for (const [what, node, lack, remedy] of [
         `Either ${remedy}, or omit --user.`,
       ],
     );
+    const environment = new Map([["PORTSHIM_USER", "www"]]);
+    const asked = failure(() => wrapEntrypoint({ ...found, image: { ...IMAGE, environment } }, NO_WISHES));
+    assert.is(asked.remedy, `Either ${remedy}, or build the image without PORTSHIM_USER.`);
   });
 }
 
