@@ -57,7 +57,7 @@ function asText(found: Inspection): string {
     ["entrypoint", shown(image.entrypoint)],
     ["command", shown(image.command)],
     ["user", printable(image.user) || "root"],
-    ["ports", image.ports.map(printable).join(", ") || "none named"],
+    ["ports", printable(image.ports.join(", ")) || "none named"],
     ["Node.js", node ? `${node.version ?? "does not start"} (${printable(node.path)})` : "none"],
     ["sysctl.d", dropIns.files.map(dropIn).join("\n") || "no files"],
   ];

@@ -42,9 +42,6 @@ const LONGEST_FILE = 4 * 1024 * 1024;
 const MOST_ENTRIES = 1000;
 const LARGEST_FOLDER = 16 * 1024 * 1024;
 
-/** Milliseconds for all of it: with 100,000 labels podman needs seconds for each request. */
-const LONGEST_LOOK = 60_000;
-
 // The bits of Go's io/fs.FileMode, which the engines use.
 const LINK = 2 ** 27;
 /** Folders, devices, pipes, sockets and unknown ones. */
@@ -57,12 +54,8 @@ export async function withFiles<T>(engine: Engine, image: Image, use: (files: Fi
     // A container needs a command, and the image may have none.
     engine.docker.createContainer({ Image: image.id, Entrypoint: ["/never-started"], Cmd: [], NetworkDisabled: true }),
   );
-  const late = AbortSignal.timeout(LONGEST_LOOK);
   try {
-    return await ask(engine, what, () => use(filesOf(container, AbortSignal.any([engine.signal, late]))));
-  } catch (error) {
-    if (!late.aborted || engine.signal.aborted) throw error;
-    throw new ImagesError("bad-image", `the engine needs longer than ${LONGEST_LOOK / 1000} seconds for its files`);
+    return await ask(engine, what, () => use(filesOf(container, engine.signal)));
   } finally {
     await discard(container);
   }
@@ -86,9 +79,7 @@ function filesOf(container: Container, signal: AbortSignal): Files {
   async function stat(path: string): Promise<{ mode: number; linkTarget: string } | undefined> {
     // The image decides how many files are looked for: it can take long.
     throwIfInterrupted(signal);
-    const response = (await orMissing(container.infoArchive({ path, abortSignal: signal }))) as
-      | IncomingMessage
-      | undefined;
+    const response = (await orMissing(container.infoArchive({ path }))) as IncomingMessage | undefined;
     response?.resume();
     const header = response?.headers["x-docker-container-path-stat"];
     return header === undefined ? undefined : JSON.parse(Buffer.from(String(header), "base64").toString());
@@ -105,7 +96,7 @@ function filesOf(container: Container, signal: AbortSignal): Files {
 
   async function archived(path: string, most: number): Promise<FolderEntry[]> {
     throwIfInterrupted(signal);
-    const archive = (await orMissing(container.getArchive({ path, abortSignal: signal }))) as Readable | undefined;
+    const archive = (await orMissing(container.getArchive({ path }))) as Readable | undefined;
     if (archive === undefined) return [];
     const reader = extract();
     archive.on("error", (error) => reader.destroy(error));

@@ -21,6 +21,9 @@ export interface Image extends Platform {
   readonly triggers: readonly string[];
 }
 
+/** Most characters of a configuration: with 100,000 labels podman needs minutes for a container. */
+const LARGEST_CONFIGURATION = 256 * 1024;
+
 /** The engines' PATH for containers whose image has none. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -39,6 +42,10 @@ export async function lookUp(engine: Engine, reference: string): Promise<Image> 
       throw new ImagesError("no-image", shown, `Fetch it first: ${engine.program} pull ${shown}`);
     }
   });
+  if (JSON.stringify(Config).length > LARGEST_CONFIGURATION) {
+    const most = `${LARGEST_CONFIGURATION / 1024} KiB`;
+    throw new ImagesError("bad-image", `its configuration holds more than ${most}`);
+  }
   return {
     reference,
     id: Id.replace(/^sha256:/, ""),

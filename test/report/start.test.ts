@@ -70,7 +70,7 @@ test("success, until when, and how to make it permanent", () => {
   );
   assert.is(
     report.success(inPodman({ network: "unknown" })),
-    `Done. Any user can now bind ports 80 and up, as long as this network namespace exists, and not after a reboot of the host. To make it permanent:
+    `Done. Any user can now bind ports 80 and up, until this container stops, or with the host's network until the host reboots. To make it permanent:
     podman run --sysctl ${NAME}=80 …
 or, with --network host, run this on the host:
     echo ${NAME}=80 | sudo tee /etc/sysctl.d/90-ports.conf`,

@@ -58,7 +58,7 @@ export const LASTING: Readonly<Record<Exclude<Lifetime, "none">, (host: string, 
   kept: (_host, by) => `also after a reboot (${by})`,
   restart: (host) => `until ${host} reboots`,
   container: () => "until this container stops",
-  namespace: (host) => `as long as this network namespace exists, and not after a reboot of ${host}`,
+  namespace: (host) => `until this container stops, or with ${host}'s network until ${host} reboots`,
   server: () => "by the server that portshim starts here",
 };
 
