@@ -1,6 +1,7 @@
 import type { Facts } from "../facts/facts.js";
 import { takePort } from "../here/bind.js";
 import { holders } from "../here/holder.js";
+import { WEB } from "../here/threshold.js";
 import { findFirewall } from "../host/firewall.js";
 import { type Host, hostOf, type NoHost } from "../host/host.js";
 import { lifetime, madePermanentBy, sourceOf } from "../plan/lifetime.js";
@@ -13,11 +14,11 @@ import { VERSION } from "./version.js";
 const SCHEMA = 1;
 
 /** The web's ports; a server wants those that are not below its first. */
-const WEB = [80, 443];
+const PORTS = [WEB, 443];
 
 /** The ports that --bind tries; `first` is the first wanted one. */
 export function wantedPorts(first: number): number[] {
-  return [...new Set([first, ...WEB])].filter((port) => port >= Math.max(first, 1)).sort((a, b) => a - b);
+  return [...new Set([first, ...PORTS])].filter((port) => port >= Math.max(first, 1)).sort((a, b) => a - b);
 }
 
 /** Collects what check prints; `bind`: takes the wanted ports for a moment. */

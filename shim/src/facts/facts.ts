@@ -1,7 +1,7 @@
 import { closeSync, constants, existsSync, openSync } from "node:fs";
 
 import { HOST_ROOT, type Network, networkNamespaceOf, type Place, place } from "../here/place.js";
-import { liveThreshold, SETTING_FILE } from "../here/threshold.js";
+import { liveThreshold, SETTING_FILE, WEB } from "../here/threshold.js";
 import { type Bridge, findBridge, isLocal } from "../host/bridge.js";
 import { askHost, type Host, type NoHost } from "../host/host.js";
 import type { Resolution } from "../sysctl/resolve.js";
@@ -112,9 +112,6 @@ export async function gather(query: Query): Promise<Facts> {
     ownTerminal,
   };
 }
-
-/** What is wanted if nothing asks for anything: the web's port. */
-const WEB = 80;
 
 /**
  * The threshold that is wanted: `start`, which `startBy` asks for (--start or PORTSHIM_START, or a program), else what

@@ -14,6 +14,9 @@ export const SETTING_FILE = `/proc/sys/${KEY}`;
 /** A new network namespace's threshold (PROT_SOCK in the kernel's net/ipv4/af_inet.c). */
 export const KERNEL_DEFAULT = 1024;
 
+/** The web's first port, and the threshold that is wanted if nothing asks for another. */
+export const WEB = 80;
+
 /** The largest threshold that the kernel accepts: the last port. */
 export const LARGEST = 65535;
 
