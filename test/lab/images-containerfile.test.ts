@@ -189,7 +189,8 @@ async function assertSame(docker: Docker, image: string, architecture: string, e
   const described = async (docker: Docker, image: string) => {
     const { Architecture, Config, RootFS } = await docker.getImage(image).inspect();
     const labels = Object.entries(Config.Labels).filter(([name]) => name.startsWith("org.opencontainers.image."));
-    return [Architecture, labels.sort(), RootFS.Layers?.length];
+    assert.ok(labels.length > 0 && RootFS.Layers, image);
+    return [Architecture, labels.sort(), RootFS.Layers.length];
   };
   assert.equal(await described(docker, image), await described(engine.docker, theirImage));
 }
