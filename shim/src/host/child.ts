@@ -12,7 +12,7 @@ export interface Result {
   /** It was stopped because its time was over. */
   readonly timedOut: boolean;
   /** It could not be started, and `stderr` says why; its status is 127, like that of a shell. */
-  readonly notStarted?: true;
+  readonly notStarted?: boolean;
 }
 
 /** Who runs a program, if that is not us. */

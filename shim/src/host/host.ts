@@ -186,20 +186,19 @@ function remedyOf({ container, entered }: Trouble, { managedBy, name }: Place): 
 /** What flatpak's session helper says of a command that it could not start. */
 const NOT_STARTED = /Failed to start command|Failed to execute child process/;
 
-/** How flatpak-spawn's own errors begin, and those of host-spawn, which prints the words of Go's D-Bus library alone. */
+/**
+ * How the errors of our launcher before a bridge begin, flatpak-spawn's own, and those of host-spawn, which prints the
+ * words of Go's D-Bus library alone.
+ */
 const OWN_ERRORS = new RegExp(
   [
-    "^(Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch",
+    "^(portshim:|Portal call failed|Can't find bus|Failed to|flatpak-spawn:|host-spawn:)|autolaunch",
     '^(dbus: |(dial|read|write) unix |EOF$|exec: "dbus-launch"|The name |Sender is not authorized|child process did not)',
   ].join("|"),
   "m",
 );
 
-/** What a shell on the way says, or our launcher, that cannot become the next program; pkexec has these statuses too. */
-const CANNOT_EXECUTE = /^(\S*sh|portshim): /m;
-
 /** Whether a bridge command failed before the host ran anything: the status alone does not tell. */
-export function bridgeFailed({ status, stderr, notStarted }: Result): boolean {
-  if (notStarted || OWN_ERRORS.test(stderr)) return true;
-  return (status === 126 || status === 127) && CANNOT_EXECUTE.test(stderr);
+export function bridgeFailed({ stderr, notStarted = false }: Result): boolean {
+  return notStarted || OWN_ERRORS.test(stderr);
 }

@@ -38,6 +38,9 @@ export interface Job extends Pick<RunOptions, "input" | "signal" | "timeout"> {
   readonly isDone: () => boolean;
 }
 
+/** What a shell says that cannot execute the next program. Its statuses, 126 and 127, are also pkexec's. */
+const SHELL_ERROR = /^\S*sh: /m;
+
 /** Through polkit, which can open one password prompt. */
 export const pkexec: Elevation = {
   name: "pkexec",
@@ -49,9 +52,10 @@ export const pkexec: Elevation = {
   command: (facts, argv) => [pathOf("pkexec", facts), ...argv],
   async run(facts, job) {
     // pkexec(1), RETURN VALUE.
-    const isRefused = (result: Result) => result.status === 127 && !bridgeFailed(result);
+    const hasOwnStatus = (result: Result) => !bridgeFailed(result) && !SHELL_ERROR.test(result.stderr);
+    const isRefused = (result: Result) => result.status === 127 && hasOwnStatus(result);
     const result = await askRoot(facts, pkexec.command(facts, job.argv), { ...job, isRefused });
-    if (result.status === 126) throw new PortshimError("dismissed");
+    if (result.status === 126 && hasOwnStatus(result)) throw new PortshimError("dismissed");
     return answered(facts, job, result);
   },
 };
