@@ -72,6 +72,11 @@ test("what could not be started is no refusal, although its status is pkexec's f
   const absent = "portshim: /nonexistent/bridge: No such file or directory";
   const noBridge = ended("bridge-failed", `cannot ask the host: ${absent}`);
   assert.equal(await askThrough(() => ["/nonexistent/bridge"], pkexec), noBridge);
+  const command = () => ["/nonexistent/pkexec"];
+  const local = inToolbox({ bridge: { name: "none", path: undefined, identity: undefined, command } });
+  const job = { argv: ["/bin/cat"], timeout: 10_000, signal: undefined, isDone: () => false };
+  const noProgram = await pkexec.run(local, job).catch(({ message }: PortshimError) => message);
+  assert.is(noProgram, "cannot ask the host: spawn /nonexistent/pkexec ENOENT");
   const dash = await askThrough(() => ["/bin/sh", "-c", "exec /nonexistent/pkexec"], pkexec);
   const bash = await ask("echo '/bin/sh: line 2: /usr/bin/pkexec: Permission denied' >&2; exit 126", pkexec);
   // Then the route says what they said.
