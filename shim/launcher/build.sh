@@ -20,9 +20,9 @@ fail() {
 # ones. It costs nothing if nothing is padded to whole pages: hence common-page-size (else GNU ld pads to save a page of
 # memory), noseparate-code, and norelro, which is useless in a static program (musl protects nothing there).
 compile() {
-	"$@" -std=c11 -Wall -Wextra -Werror -Os -static -s -fno-pie -no-pie -fno-ident -fno-asynchronous-unwind-tables \
-		-ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,-z,max-page-size=65536 -Wl,-z,common-page-size=65536 -Wl,-z,noseparate-code -Wl,-z,norelro \
+	"$@" -std=c11 -Wall -Wextra -Werror -Os -static -s -fno-pie -no-pie -fno-ident -fno-unwind-tables \
+		-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -Wl,--gc-sections -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,-z,max-page-size=65536 -Wl,-z,common-page-size=65536 -Wl,-z,noseparate-code -Wl,-z,norelro \
 		-o "$work/launcher" ./*.c
 }
 

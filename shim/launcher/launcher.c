@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -322,9 +321,9 @@ static void become_user(const struct reply *reply) /* capabilities(7); root keep
 	for (int i = 0; !is_root && prctl(PR_CAPBSET_READ, i) >= 0; i++)
 		if (kept == 0 || i != CAP_NET_BIND_SERVICE) must("PR_CAPBSET_DROP", prctl(PR_CAPBSET_DROP, i) == 0 || errno == EPERM);
 	if (kept != 0) must("PR_SET_KEEPCAPS", prctl(PR_SET_KEEPCAPS, 1L) == 0);
-	must("setgroups", setgroups(reply->count, reply->groups) == 0);
-	must("setresgid", setresgid(reply->gid, reply->gid, reply->gid) == 0);
-	must("setresuid", setresuid(reply->uid, reply->uid, reply->uid) == 0);
+	must("setgroups", syscall(SYS_setgroups, (long)reply->count, reply->groups) == 0); /* libc's looks for threads */
+	must("setresgid", syscall(SYS_setresgid, (long)reply->gid, (long)reply->gid, (long)reply->gid) == 0);
+	must("setresuid", syscall(SYS_setresuid, (long)reply->uid, (long)reply->uid, (long)reply->uid) == 0);
 	if (!is_root) must("capset", syscall(SYS_capset, header, sets) == 0); /* empties the ambient set, too */
 	if (kept != 0) /* gVisor has none to give: EINVAL; it may let anybody bind, and if not, the server says so */
 		must("PR_CAP_AMBIENT", prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0L, 0L) == 0 || errno == EINVAL);

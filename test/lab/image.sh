@@ -15,7 +15,7 @@ host=(
 	docker.io docker-cli docker-buildx rootlesskit slirp4netns runsc
 	xvfb openbox mate-polkit xdotool imagemagick tesseract-ocr tesseract-ocr-eng
 	authbind docker-compose libcap2-bin python3-yaml # for docs/alternatives.md
-	dnf # for docs/releasing.md
+	dnf docker-registry skopeo # for docs/releasing.md
 	libatomic1 # for the official builds of Node
 )
 # What distrobox wants is here so that it need not install it.
@@ -64,8 +64,8 @@ configure_host() {
 	# Without one, each boot would be a machine's first, and enable every unit.
 	systemd-machine-id-setup --root "$folder"
 	# Each costs time at boot; a test that wants one starts it.
-	systemctl --root "$folder" --quiet disable docker.service docker.socket containerd.service firewalld.service \
-		accounts-daemon.service netavark-dhcp-proxy.service netavark-dhcp-proxy.socket getty@tty1.service \
+	systemctl --root "$folder" --quiet disable docker.service docker.socket docker-registry.service containerd.service \
+		firewalld.service accounts-daemon.service netavark-dhcp-proxy.service netavark-dhcp-proxy.socket getty@tty1.service \
 		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer
 	# These would reach the kernel of this machine.
 	systemctl --root "$folder" --quiet mask systemd-modules-load.service systemd-binfmt.service \

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -144,6 +145,30 @@ for (const [what, lines, portshim] of [
     await must("user", ["podman", "rm", "--force", "--time=0", "empty"]);
   });
 }
+
+test("skopeo brings both architectures to a registry, as they are", async () => {
+  await lab.writeFile(
+    "host",
+    "/etc/containers/registries.conf.d/plain.conf",
+    '[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n',
+  );
+  // Without accounts, which Debian's has.
+  await lab.writeFile(
+    "host",
+    "/etc/docker/registry/config.yml",
+    "version: 0.1\nstorage: {filesystem: {rootdirectory: /var/lib/docker-registry}}\nhttp: {addr: localhost:5000}\n",
+  );
+  await must("host", ["systemctl", "start", "docker-registry"]);
+  const command = documented("skopeo copy").replace("REGISTRY", "localhost:5000").replace("dist/", "./");
+  await must("host", ["sh", "-ec", command], { cwd: DIST });
+  const there = await must("host", ["skopeo", "inspect", "--raw", `docker://localhost:5000/portshim:${VERSION}`]);
+  const index = JSON.parse(await must("host", ["tar", "-xOf", `${DIST}/${PARTS.oci}`, "index.json"]));
+  assert.is(`sha256:${createHash("sha256").update(there).digest("hex")}`, index.manifests[0].digest);
+  for (const architecture of ["amd64", "arm64"]) {
+    const pull = ["podman", "pull", "--quiet", `--arch=${architecture}`, `localhost:5000/portshim:${VERSION}`];
+    await must("host", pull, { timeout: 60_000 });
+  }
+});
 
 test("podman picks the image's architecture, and the labels are there", async () => {
   for (const architecture of ["amd64", "arm64"]) {

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -118,6 +117,28 @@ static int fuzz_open(const char *path, int flags, ...)
 	return (flags & O_DIRECTORY) != 0 || strncmp(path, "/dev/", 5) == 0 ? OTHER : (errno = ENOENT, -1);
 }
 
+static int fuzz_setgroups(long count, const gid_t *groups)
+{
+	static volatile gid_t last;
+	for (long i = 0; i < count; i++) last = groups[i];
+	now.are_groups_set = true;
+	return (int)(last * 0);
+}
+
+static int fuzz_setresgid(long real, long effective, long saved)
+{
+	assert(real == effective && effective == saved && now.are_groups_set);
+	now.is_group_set = true;
+	return 0;
+}
+
+static int fuzz_setresuid(long real, long effective, long saved)
+{
+	assert(real == effective && effective == saved && now.is_group_set);
+	now.is_user_set = true;
+	return 0;
+}
+
 static long fuzz_syscall(long number, ...)
 {
 	va_list values;
@@ -130,6 +151,12 @@ static long fuzz_syscall(long number, ...)
 		va_arg(values, int);
 		va_arg(values, void *);
 		sigemptyset(va_arg(values, sigset_t *));
+	} else if (number == SYS_setgroups) {
+		long count = va_arg(values, long);
+		result = fuzz_setgroups(count, va_arg(values, const gid_t *));
+	} else if (number == SYS_setresgid || number == SYS_setresuid) {
+		long real = va_arg(values, long), effective = va_arg(values, long), saved = va_arg(values, long);
+		result = (number == SYS_setresgid ? fuzz_setresgid : fuzz_setresuid)(real, effective, saved);
 	} else if (number == SYS_capset) now.is_capset = true;
 	va_end(values);
 	return result;
@@ -221,25 +248,6 @@ static ssize_t fuzz_recv(int descriptor, void *bytes, size_t size, int flags)
 }
 
 static int fuzz_flock(int lock, int how) { (void)how; assert(lock == LOCK); return now.patience++ < (now.header[4] >> 4 & 3) ? (errno = EWOULDBLOCK, -1) : 0; }
-static int fuzz_setgroups(size_t count, const gid_t *groups)
-{
-	static volatile gid_t last;
-	for (size_t i = 0; i < count; i++) last = groups[i];
-	now.are_groups_set = true;
-	return (int)(last * 0);
-}
-static int fuzz_setresgid(gid_t real, gid_t effective, gid_t saved)
-{
-	assert(real == effective && effective == saved && now.are_groups_set);
-	now.is_group_set = true;
-	return 0;
-}
-static int fuzz_setresuid(uid_t real, uid_t effective, uid_t saved)
-{
-	assert(real == effective && effective == saved && now.is_group_set);
-	now.is_user_set = true;
-	return 0;
-}
 static int fuzz_prctl(int what, ...)
 {
 	if (what == PR_SET_NO_NEW_PRIVS) now.has_no_new_privs = true;
@@ -299,9 +307,6 @@ static int fuzz_clock(clockid_t clock, struct timespec *time) { (void)clock; *ti
 #define recv(descriptor, bytes, size, flags) fuzz_recv(descriptor, bytes, size, flags)
 #define flock(lock, how) fuzz_flock(lock, how)
 #define pwrite(lock, bytes, length, at) fuzz_pwrite(lock, bytes, length, at)
-#define setgroups(count, groups) fuzz_setgroups(count, groups)
-#define setresgid(real, effective, saved) fuzz_setresgid(real, effective, saved)
-#define setresuid(real, effective, saved) fuzz_setresuid(real, effective, saved)
 #define setenv(name, value, overwrites) fuzz_setenv(name, value, overwrites)
 #define prctl(...) fuzz_prctl(__VA_ARGS__)
 #define getuid() fuzz_getuid()

@@ -1,7 +1,10 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import Ajv from "ajv";
 import * as assert from "uvu/assert";
 import { versionOf } from "../../images/lib/release/versions.js";
@@ -80,32 +83,87 @@ test("sha256sum --check accepts all of it, and finds a change", () => {
   assert.equal([after.status, after.stdout.includes(`${PARTS.amd64}: FAILED\n`)], [1, true]);
 });
 
-test("gpg signs the checksums, and a user's finds a change of them; a key of the test's own stands in for a maintainer's", () => {
+/** Runs a script in a folder, with variables. */
+const shell = (script: string, cwd: string, env: NodeJS.ProcessEnv = {}) =>
+  spawnSync("sh", ["-ec", script], { cwd, encoding: "utf8", env: { ...process.env, ...env } });
+
+/** Calls `use` with variables by which gpg and git sign: a key of the test's own stands in for a maintainer's. */
+function withKey(use: (env: NodeJS.ProcessEnv) => void): void {
   const home = mkdtempSync(join(tmpdir(), "portshim-gpg-"));
+  const [name, email] = ["portshim test", "test@portshim.invalid"];
+  const env = {
+    GNUPGHOME: home,
+    GIT_CONFIG_GLOBAL: "/dev/null",
+    ...{ GIT_AUTHOR_NAME: name, GIT_AUTHOR_EMAIL: email, GIT_COMMITTER_NAME: name, GIT_COMMITTER_EMAIL: email },
+  };
+  try {
+    const generate = `gpg --batch --passphrase '' --quick-generate-key '${name} <${email}>' ed25519 sign never`;
+    const key = shell(generate, home, env);
+    assert.is(key.status, 0, key.stderr);
+    use(env);
+  } finally {
+    shell("gpgconf --kill all", home, env);
+    rmSync(home, { recursive: true });
+  }
+}
+
+test("gpg signs the checksums, and a user's finds a change of them", () => {
   const sums = join(dist, "SHA256SUMS");
   const content = readFileSync(sums);
-  const shell = (cwd: string | undefined, command: string) =>
-    spawnSync("sh", ["-ec", command], { cwd, encoding: "utf8", env: { ...process.env, GNUPGHOME: home } });
-  const verify = () => shell(dist, codeOf("docs/releasing.md", "gpg --verify"));
+  withKey((env) => {
+    const verify = () => shell(codeOf("docs/releasing.md", "gpg --verify"), dist, env);
+    try {
+      const signed = shell(codeOf("docs/releasing.md", "gpg --armor"), dirname(dist), env);
+      assert.is(signed.status, 0, signed.stderr);
+      const good = verify();
+      assert.is(good.status, 0, good.stderr);
+      assert.match(good.stderr, 'Good signature from "portshim test ');
+      assert.match(good.stdout, `${PARTS.npm}: OK\n`);
+      // What is listed still has its checksum.
+      writeFileSync(sums, String(content).split("\n").slice(1).join("\n"));
+      const bad = verify();
+      assert.is(bad.status, 1);
+      assert.match(bad.stderr, "BAD signature");
+    } finally {
+      writeFileSync(sums, content);
+      rmSync(`${sums}.asc`, { force: true });
+    }
+  });
+});
+
+test("npm publishes both tarballs as they are; a stand-in for its registry, which needs an account", async () => {
+  const published: [path: string | undefined, tarball: Buffer][] = [];
+  const registry = createServer(async (request, response) => {
+    const body = await text(request);
+    if (request.method === "PUT") {
+      const [{ data }] = Object.values(JSON.parse(body)._attachments) as [{ data: string }];
+      published.push([request.url, Buffer.from(data, "base64")]);
+    }
+    response.writeHead(request.method === "PUT" ? 201 : 404).end("{}");
+  });
+  await new Promise<void>((listening) => registry.listen(0, "127.0.0.1", listening));
+  const host = `127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  const folder = mkdtempSync(join(tmpdir(), "portshim-npm-"));
   try {
-    const key = shell(home, "gpg --batch --passphrase '' --quick-generate-key 'portshim test' ed25519 sign never");
-    assert.is(key.status, 0, key.stderr);
-    const signed = shell(copies[0], codeOf("docs/releasing.md", "gpg --armor"));
-    assert.is(signed.status, 0, signed.stderr);
-    const good = verify();
-    assert.is(good.status, 0, good.stderr);
-    assert.match(good.stderr, 'Good signature from "portshim test"');
-    assert.match(good.stdout, `${PARTS.npm}: OK\n`);
-    // What is listed still has its checksum.
-    writeFileSync(sums, String(content).split("\n").slice(1).join("\n"));
-    const bad = verify();
-    assert.is(bad.status, 1);
-    assert.match(bad.stderr, "BAD signature");
+    writeFileSync(join(folder, "npmrc"), `//${host}/:_authToken=test\n`);
+    const commands = codeOf("docs/releasing.md", "npm publish").replaceAll("VERSION", VERSION);
+    const settings = { npm_config_registry: `http://${host}/`, npm_config_userconfig: join(folder, "npmrc") };
+    const child = spawn("sh", ["-ec", commands], {
+      cwd: dirname(dist),
+      env: { ...process.env, ...settings, npm_config_cache: folder },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    const ended = new Promise((resolve) => child.once("close", resolve));
+    const said = await text(child.stderr);
+    assert.is(await ended, 0, said);
+    assert.equal(
+      published.map(([path]) => path),
+      ["/portshim", "/portshim-images"],
+    );
+    assert.ok(published[0]?.[1].equals(read(PARTS.npm)) && published[1]?.[1].equals(read(PARTS.images)));
   } finally {
-    writeFileSync(sums, content);
-    rmSync(`${sums}.asc`, { force: true });
-    shell(home, "gpgconf --kill all");
-    rmSync(home, { recursive: true });
+    registry.close();
+    rmSync(folder, { recursive: true });
   }
 });
 
@@ -403,28 +461,36 @@ test("the packages for arm64 hold the launcher for it", () => {
 
 const page = readFileSync(join(ROOT, "docs", "releasing.md"), "utf8");
 
-test("the commands of docs/releasing.md set a new version everywhere but in the changelog, which is named", () => {
+test("the commands of docs/releasing.md set a new version everywhere but in the changelog, which is named; then they tag and make it", () => {
   const [, block = ""] = /^## The version\n[\s\S]*?\n\n((?: {4}.*\n)+)/m.exec(page) ?? [];
   const commands = block.replace(/^ {4}/gm, "").replaceAll("0.1.0", VERSION).replaceAll("0\\.1\\.0", VERSION);
   const folder = copyCheckout("version");
+  cpSync(join(ROOT, ".gitignore"), join(folder, ".gitignore"));
   try {
-    const bumped = spawnSync("sh", ["-ec", commands], {
-      cwd: folder,
-      encoding: "utf8",
-      env: { ...process.env, npm_config_offline: "true" },
+    withKey((env) => {
+      const must = (script: string) => {
+        const done = shell(script, folder, { ...env, npm_config_offline: "true" });
+        assert.is(done.status, 0, done.stderr);
+        return done;
+      };
+      must("git init --quiet && git add --all && git commit --quiet --message=before");
+      must(commands);
+      assert.throws(
+        () => versionOf(folder),
+        new RegExp(`^shim/package.json has version 9\\.8\\.7, but CHANGELOG.md has ${VERSION}$`),
+      );
+      const changelog = join(folder, "CHANGELOG.md");
+      writeFileSync(
+        changelog,
+        readFileSync(changelog, "utf8").replace(`## ${VERSION} `, `## 9.8.7 - 2027-01-01\n\n## ${VERSION} `),
+      );
+      assert.is(versionOf(folder), "9.8.7");
+      assert.not.match(readFileSync(join(folder, "package-lock.json"), "utf8"), /"resolved": "[^"]*:/);
+      const { stderr } = must(codeOf("docs/releasing.md", "git commit"));
+      assert.not.match(stderr, "Not to be published");
+      assert.ok(readdirSync(join(folder, "dist")).includes("portshim-9.8.7.tgz"));
+      assert.match(must("git tag --verify v9.8.7").stderr, 'Good signature from "portshim test ');
     });
-    assert.is(bumped.status, 0, bumped.stderr);
-    assert.throws(
-      () => versionOf(folder),
-      new RegExp(`^shim/package.json has version 9\\.8\\.7, but CHANGELOG.md has ${VERSION}$`),
-    );
-    const changelog = join(folder, "CHANGELOG.md");
-    writeFileSync(
-      changelog,
-      readFileSync(changelog, "utf8").replace(`## ${VERSION} `, `## 9.8.7 - 2027-01-01\n\n## ${VERSION} `),
-    );
-    assert.is(versionOf(folder), "9.8.7");
-    assert.not.match(readFileSync(join(folder, "package-lock.json"), "utf8"), /"resolved": "[^"]*:/);
   } finally {
     removeCopy(folder);
   }
