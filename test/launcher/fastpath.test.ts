@@ -338,7 +338,7 @@ const OTHER_VARIABLES: readonly Record<string, string>[] = [
 
 test("over random trees, thresholds, options and variables (TREES=…, SEED=…)", async () => {
   const first = seed();
-  const starts = treeCount(1500);
+  const starts = treeCount(800);
   const count = { skipped: 0, unsure: 0, started: 0, above: 0 };
   const wrong: string[] = [];
   let next = 0;

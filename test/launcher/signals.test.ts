@@ -12,7 +12,7 @@ test.before(prepare);
 
 /** Every signal in every situation, and longer storms. */
 const FULL = process.env.FULL === "1";
-const STORM = Number(process.env.STORM ?? (FULL ? 2000 : 100));
+const STORM = Number(process.env.STORM ?? (FULL ? 2000 : 50));
 
 /** By default these do nothing. */
 const HARMLESS = ["CHLD", "CONT", "URG"].map(signalNumber);
