@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { ROOT } from "./need.js";
 import { SKIPPED } from "./suite.js";
 
-/** How many files run at once that boot a host, which is idle for most of its time, or measure no times (sysctl). */
-const HOSTS = 3;
+/** How many files run at once that measure no times. A host that some of them boot is idle for most of its time. */
+const AT_ONCE = 3;
 
 /** It looks at what a host leaves on this machine. */
 const ALONE = "lab/lab.test.js";
@@ -15,8 +15,8 @@ const broken: string[] = [];
 const skipped: string[] = [];
 
 /**
- * Runs every test file, or those whose path contains one of the arguments, a process each: those that boot a host three at a
- * time, the others, which measure times, one after the other. Ends with what was skipped and why, then one line for programs.
+ * Runs every test file, or those whose path contains one of the arguments, a process each: those in lab and sysctl three
+ * at a time, the others, which measure times, one after the other. Ends with what was skipped and why, then one line for programs.
  */
 async function main(filters: readonly string[]): Promise<number> {
   const files = readdirSync(__dirname, { recursive: true, encoding: "utf8" })
@@ -26,7 +26,7 @@ async function main(filters: readonly string[]): Promise<number> {
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .sort();
   const isBeside = (file: string) => /^(lab|sysctl)\//.test(file) && file !== ALONE;
-  await runAll(files.filter(isBeside), HOSTS);
+  await runAll(files.filter(isBeside), AT_ONCE);
   await runAll(
     files.filter((file) => !isBeside(file)),
     1,

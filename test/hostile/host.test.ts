@@ -10,6 +10,7 @@ import { pathWith } from "../namespace.js";
 import { PORTSHIM } from "../need.js";
 import { suite } from "../suite.js";
 import { Random, seed } from "../sysctl/tree.js";
+import { UNSAFE } from "../unsafe.js";
 
 const test = suite("a host that lies (RUNS=…, SEED=…)", "root", "tools", "nodes");
 
@@ -190,9 +191,6 @@ function isListed(words: readonly string[]): boolean {
   }
   return SHAPES.some((shape) => shape.test(words.join(" ")));
 }
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
-const UNSAFE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]|^\s+at .*:\d+:\d+/m;
 
 /** Those of a start on a terminal: Ctrl-C and Ctrl-\\ go there, and what they end there ends us. */
 const KEYS = [130, 131];

@@ -13,7 +13,7 @@ const test = suite("faults made from outside", "lab", "nodes", "tools");
 
 /** LONG=1 takes every step; without it each so-manieth. */
 const LONG = process.env.LONG === "1";
-const stride = (short: number): number => (LONG ? 1 : 2 * short);
+const stride = (short: number): number => (LONG ? 1 : short);
 
 const LAUNCHER = `/usr/local/lib/node_modules/portshim/launcher/portshim-${machine()}`;
 const NODE = "/usr/local/bin/node";
@@ -134,18 +134,18 @@ async function atEach(
 }
 
 for (const [fault, step, first] of [
-  ["fork,clone:error=EAGAIN", 1],
-  ["open,openat:error=EMFILE", 4],
-  ["open,openat:error=EIO", 7],
-  ["openat2:error=ENFILE", 7],
-  ["read:error=EIO", 4],
-  ["getdents64:error=EIO", 5],
-  ["stat,fstat:error=EIO", 4],
-  ["mmap,brk:error=ENOMEM", 4],
-  ["fcntl:error=EMFILE", 1, 19], // The earlier ones are the fast path's.
-  ["flock:error=ENOLCK", 1],
-  ["socketpair:error=EMFILE", 1],
-  ["recvfrom:error=EIO", 1],
+  ["fork,clone:error=EAGAIN", 2],
+  ["open,openat:error=EMFILE", 8],
+  ["open,openat:error=EIO", 14],
+  ["openat2:error=ENFILE", 14],
+  ["read:error=EIO", 8],
+  ["getdents64:error=EIO", 10],
+  ["stat,fstat:error=EIO", 8],
+  ["mmap,brk:error=ENOMEM", 8],
+  ["fcntl:error=EMFILE", 2, 19], // The earlier ones are the fast path's.
+  ["flock:error=ENOLCK", 2],
+  ["socketpair:error=EMFILE", 2],
+  ["recvfrom:error=EIO", 2],
 ] as const) {
   test(`the launcher: ${fault}`, () => atEach(fault, stride(step), inLauncher, { first: LONG ? 1 : first }));
 }
@@ -169,19 +169,19 @@ test("the launcher's child, before it is Node", async () => {
 });
 
 for (const [fault, step, options] of [
-  ["clone,vfork,fork:error=EAGAIN", 1],
-  ["socketpair,pipe2:error=EMFILE", 2],
-  ["connect:error=ECONNREFUSED", 1],
-  ["socket:error=EMFILE", 1],
-  ["execve:error=EIO", 1],
-  ["epoll_ctl:error=ENOMEM", 2],
+  ["clone,vfork,fork:error=EAGAIN", 2],
+  ["socketpair,pipe2:error=EMFILE", 4],
+  ["connect:error=ECONNREFUSED", 2],
+  ["socket:error=EMFILE", 2],
+  ["execve:error=EIO", 2],
+  ["epoll_ctl:error=ENOMEM", 4],
   // To Node alone: a bridge that cannot wake itself outlives a Node that dies of the same.
-  ["openat:error=EMFILE", 29, "-f -b execve"],
-  ["openat:error=EIO", 29, "-f -b execve"],
-  ["read:error=EIO", 21, "-f -b execve"],
-  ["write,writev:error=EIO", 5, "-f -b execve"],
-  ["mmap:error=ENOMEM", 31, "-f -b execve"],
-  ["brk:error=ENOMEM", 5, "-f -b execve"],
+  ["openat:error=EMFILE", 58, "-f -b execve"],
+  ["openat:error=EIO", 58, "-f -b execve"],
+  ["read:error=EIO", 42, "-f -b execve"],
+  ["write,writev:error=EIO", 10, "-f -b execve"],
+  ["mmap:error=ENOMEM", 62, "-f -b execve"],
+  ["brk:error=ENOMEM", 10, "-f -b execve"],
 ] as const) {
   test(`the helper: ${fault}`, () => atEach(fault, stride(step), (which) => inHelper(which, options)));
 }
@@ -198,8 +198,8 @@ async function killedAtEachStep(step: number, script: (fault: string) => string)
   assert.ok(count > 0);
 }
 
-test("the launcher is killed at each of its steps", () => killedAtEachStep(stride(41), inLauncher));
-test("the helper is killed at each of its steps", () => killedAtEachStep(stride(331), (fault) => inHelper(fault, "")));
+test("the launcher is killed at each of its steps", () => killedAtEachStep(stride(82), inLauncher));
+test("the helper is killed at each of its steps", () => killedAtEachStep(stride(662), (fault) => inHelper(fault, "")));
 
 for (const [who, stop] of [
   ["the launcher", "kill -STOP $!"],
@@ -207,7 +207,7 @@ for (const [who, stop] of [
   ["both", "pkill -STOP -P $!; kill -STOP $!"],
 ] as const) {
   test(`${who} stopped for a while, sooner or later: then it goes on`, async () => {
-    for (let delay = 0; delay < 150; delay += stride(5) * 10) {
+    for (let delay = 0; delay < 150; delay += stride(10) * 10) {
       const after = `sleep ${delay / 1000}; ${stop}; sleep 0.2; kill -CONT $!; pkill -CONT -P $!; wait $!`;
       const { ended } = await sound(`${LAUNCHER} ${START} & ${after}`, `${who} after ${delay} ms`);
       assert.is(ended.status, 0, ended.stderr);
@@ -315,7 +315,7 @@ test("an address space of 32 MB", async () => {
 });
 
 test("few descriptors", async () => {
-  for (let most = 4; most < 40; most += stride(9)) {
+  for (let most = 4; most < 40; most += stride(18)) {
     await sound(`ulimit -n ${most}; exec ${LAUNCHER} ${START}`, `ulimit -n ${most}`);
   }
 });

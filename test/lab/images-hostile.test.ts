@@ -5,6 +5,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { ROOT } from "../need.js";
 import { suite } from "../suite.js";
+import { UNSAFE } from "../unsafe.js";
 import { archiveOf, type Layer, type LayerFile, layerOf } from "./archive.js";
 import { type Engine, NODE_IMAGE, startEngine } from "./engine.js";
 import { type Lab, startLab } from "./lab.js";
@@ -64,9 +65,6 @@ const LONGEST_WORD = 3_900_000;
 
 const MEASURE = "/tmp/measure.js";
 const MEASURED = "/tmp/measured";
-
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it is about.
-const UNSAFE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]|^\s+at .*:\d+/m;
 
 /** Runs portshim-images; whatever the image holds, what is said is safe, soon, and cheap, and nothing stays behind. */
 async function run(...argv: string[]) {

@@ -138,26 +138,34 @@ test("a terminal that changes its size stops nothing", () =>
     return servedAfter(script, first, [["terminal"], ["resize", "held", 50]]);
   }));
 
+/** The bridge runs `script`, then the server reports what it was given; instead of that a text: it did not start. */
+async function givenAfter(
+  script: string,
+  first: boolean,
+  steps: readonly Step[],
+): Promise<string | Record<string, string>> {
+  const path = newPath();
+  const result = await start(path, {
+    first,
+    threshold: 1024,
+    flags: ["--optional"],
+    command: ["report", path],
+    steps: [["open", 9, path, 0o101], ["close", 9], ...held(path, { script }), ...steps],
+  });
+  rmSync(`${path}.held`);
+  return result.written
+    ? JSON.parse(result.written)
+    : `status ${result.exit}, signal ${result.signal}: ${result.stderr}`;
+}
+
 test("signals that were ignored or blocked at the start are the server's", () =>
   all(either([{ verb: "ignore" }, { verb: "block" }]), async ({ first, verb }) => {
     const signals = [...STOPPING, WINCH];
     const kills = signals.map((n) => `kill -${n} ${pidOf(first)}`).join("; ");
-    const path = newPath();
-    const result = await start(path, {
-      first,
-      threshold: 1024,
-      flags: ["--optional"],
-      command: ["report", path],
-      steps: [
-        ["open", 9, path, 0o101],
-        ["close", 9],
-        ...held(path, { script: `${kills}; exit 1` }),
-        ...signals.map((n): Step => [verb, n]),
-      ],
-    });
-    rmSync(`${path}.held`);
-    if (!result.written) return `status ${result.exit}, signal ${result.signal}: ${result.stderr}`;
-    const { SigBlk, SigIgn, ShdPnd } = JSON.parse(result.written) as Record<string, string>;
+    const steps = signals.map((n): Step => [verb, n]);
+    const given = await givenAfter(`${kills}; exit 1`, first, steps);
+    if (typeof given === "string") return given;
+    const { SigBlk, SigIgn, ShdPnd } = given;
     const none = "0".repeat(16);
     const set = signals.reduce((mask, n) => mask | (1 << (n - 1)), 0);
     const every = set.toString(16).padStart(16, "0");
@@ -171,7 +179,6 @@ test("signals that were ignored or blocked at the start are the server's", () =>
 
 test("an inherited child that ends together with the helper: its signal is the server's", () =>
   all(EITHER, async ({ first }) => {
-    const path = newPath();
     const launcher = pidOf(first);
     const dead = (pid: string) => `until grep -q 'State:.Z' /proc/${pid}/status; do sleep 0.01; done`;
     const script = `
@@ -183,23 +190,12 @@ test("an inherited child that ends together with the helper: its signal is the s
         kill -s CONT ${launcher}
       ) >/dev/null 2>&1 &
       exec sleep 1000`;
-    const result = await start(path, {
-      first,
-      threshold: 1024,
-      flags: ["--optional"],
-      command: ["report", path],
-      steps: [
-        ["open", 9, path, 0o101],
-        ["close", 9],
-        ...held(path, { script }),
-        ["block", signalNumber("CHLD")],
-        ["child", 1],
-      ],
-    });
-    rmSync(`${path}.held`);
-    if (!result.written) return `status ${result.exit}, signal ${result.signal}: ${result.stderr}`;
-    const { ShdPnd } = JSON.parse(result.written) as Record<string, string>;
-    return ShdPnd === "0000000000010000" ? "" : `pending ${ShdPnd}`;
+    const given = await givenAfter(script, first, [
+      ["block", signalNumber("CHLD")],
+      ["child", 1],
+    ]);
+    if (typeof given === "string") return given;
+    return given.ShdPnd === "0000000000010000" ? "" : `pending ${given.ShdPnd}`;
   }));
 
 test("a stop that is pending when the helper ends wins over what the helper says", () =>

@@ -105,7 +105,7 @@ export const PAGES: Readonly<Record<string, Readonly<Record<string, Proof>> | { 
       ["test/lab/release.test.ts", `documented("sudo dnf install`],
     ),
     "sha256sum --check SHA256SUMS": run(["test/package/release.test.ts", "sha256sum"]),
-    "npm version 9.8.7": run(["test/package/release.test.ts", "^## The version"]),
+    "npm version 9.8.7": run(["test/package/release.test.ts", 'codeOf("docs/releasing.md", "npm version")']),
     "git commit": run(
       ["test/package/release.test.ts", 'codeOf("docs/releasing.md", "git commit")'],
       ["test/package/release.test.ts", 'codeOf("docs/releasing.md", "git commit")'],

@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
 import type { PortshimError } from "../../shim/lib/error.js";
+import type { Bridge } from "../../shim/lib/host/bridge.js";
 import type { Result } from "../../shim/lib/host/child.js";
 import { type Elevation, pkexec, run0, sudo } from "../../shim/lib/plan/elevation.js";
 import { has, inToolbox } from "../situation.js";
@@ -7,10 +8,18 @@ import { suite } from "../suite.js";
 
 const test = suite("elevation");
 
-/** Asks for root in a toolbox whose bridge is `command` instead. */
-function askThrough(command: (argv: readonly string[]) => string[], way: Elevation, timeout = 10_000) {
+const BRIDGE = { name: "flatpak-spawn", path: "/bridge", identity: undefined };
+const NONE = { name: "none", path: undefined, identity: undefined };
+
+/** Asks for root through `command`, with a bridge or without. */
+function askThrough(
+  command: Bridge["command"],
+  way: Elevation,
+  timeout = 10_000,
+  bridge: typeof BRIDGE | typeof NONE = BRIDGE,
+) {
   const facts = inToolbox({
-    bridge: { name: "flatpak-spawn", path: "/bridge", identity: undefined, command },
+    bridge: { ...bridge, command },
     host: has({ pkexec: "/usr/bin/pkexec", run0: "/usr/bin/run0", sudo: "/usr/bin/sudo" }),
   });
   const job = { argv: ["/bin/cat"], input: "text", timeout, isDone: () => false };
@@ -72,11 +81,8 @@ test("what could not be started is no refusal, although its status is pkexec's f
   const absent = "portshim: /nonexistent/bridge: No such file or directory";
   const noBridge = ended("bridge-failed", `cannot ask the host: ${absent}`);
   assert.equal(await askThrough(() => ["/nonexistent/bridge"], pkexec), noBridge);
-  const command = () => ["/nonexistent/pkexec"];
-  const local = inToolbox({ bridge: { name: "none", path: undefined, identity: undefined, command } });
-  const job = { argv: ["/bin/cat"], timeout: 10_000, signal: undefined, isDone: () => false };
-  const noProgram = await pkexec.run(local, job).catch(({ message }: PortshimError) => message);
-  assert.is(noProgram, "cannot ask the host: spawn /nonexistent/pkexec ENOENT");
+  const noProgram = ended("bridge-failed", "cannot ask the host: spawn /nonexistent/pkexec ENOENT");
+  assert.equal(await askThrough(() => ["/nonexistent/pkexec"], pkexec, undefined, NONE), noProgram);
   const dash = await askThrough(() => ["/bin/sh", "-c", "exec /nonexistent/pkexec"], pkexec);
   const bash = await ask("echo '/bin/sh: line 2: /usr/bin/pkexec: Permission denied' >&2; exit 126", pkexec);
   // Then the route says what they said.

@@ -1,5 +1,5 @@
 import type { Facts } from "../facts/facts.js";
-import type { Manager } from "../here/place.js";
+import type { Manager, Network } from "../here/place.js";
 import { SETTING } from "../here/threshold.js";
 import { isLocal } from "../host/bridge.js";
 import { BY_HAND, DROP_IN } from "../sysctl/dropin.js";
@@ -51,15 +51,18 @@ export function byHand(value: number): string {
 /** The one thing for the person to do if portshim cannot; at most five lines. */
 export function nextStep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${SETTING}=${wanted.value}`;
-  const { own, shares } = ADVICE[place.managedBy];
   const onHost = `    ${byHand(wanted.value)}`;
   if (isLocal(bridge)) return `Run this, then start again:\n${onHost}`;
   if (network === "hosts" || place.sharesNetwork) return `Run this on the host, then start again:\n${onHost}`;
   if (place.managedBy === "host")
     return `Run this in the server's network namespace, or on the host if the server uses the host's network:\n${onHost}`;
-  const start = `Start it with this:\n${own(setting)
-    .map((line) => `    ${line}`)
-    .join("\n")}`;
+  const lines = ADVICE[place.managedBy].own(setting).map((line) => `    ${line}`);
+  return orOnHost(["Start it with this:", ...lines].join("\n"), onHost, place.managedBy, network);
+}
+
+/** What to start the container with, and what to run on the host instead if the network can be the host's. */
+function orOnHost(start: string, onHost: string, manager: Manager, network: Network): string {
+  const { shares } = ADVICE[manager];
   return network === "own" || shares === undefined
     ? start
     : `${start}\nor, ${shares}, run this on the host:\n${onHost}`;
@@ -69,10 +72,10 @@ export function nextStep({ place, bridge, network, wanted }: Facts): string {
 export function keep({ place, bridge, network, wanted }: Facts): string {
   const setting = `${SETTING}=${wanted.value}`;
   const maybeOwn = network === "unknown" && !place.sharesNetwork && place.managedBy !== "host";
-  const { own, shares } = ADVICE[place.managedBy];
-  const [start = ""] = own(setting);
-  if (network === "own" || (maybeOwn && shares === undefined)) return start;
-  if (maybeOwn) return `${start}\nor, ${shares}, run this on the host:\n    ${tee(wanted.value)}`;
+  if (network === "own" || maybeOwn) {
+    const [start = ""] = ADVICE[place.managedBy].own(setting);
+    return orOnHost(start, `    ${tee(wanted.value)}`, place.managedBy, network);
+  }
   if (place.hostRoot !== undefined && network === "hosts") {
     // persist finds the value of a file, and the default, by itself.
     const asked = wanted.by !== undefined && !wanted.fromFile;
