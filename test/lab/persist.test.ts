@@ -253,7 +253,7 @@ test("a folder on the host that cannot be read is left alone", async () => {
   assert.match(hidden.stderr, "on the host: cannot read the host's /etc/sysctl.d from here\n");
 });
 
-test("a link in place of the host's folder is followed as on the host", async () => {
+test("a folder on the host that is a link is followed as the host would", async () => {
   await lab.asHost([
     "sh",
     "-c",

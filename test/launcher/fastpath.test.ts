@@ -543,7 +543,7 @@ const PLAIN: readonly (readonly [name: string, tree: Tree, live?: number])[] = [
     ]),
   ],
   [
-    "a host's link to a file of the host's",
+    "a link on the host to a file on the host",
     onHost([
       { path: "etc/sysctl.d/web.conf", link: "../../../../../etc/static/web.conf" },
       file("etc/static/web.conf", `${SETTING} = 80`),
@@ -571,7 +571,7 @@ const TRAPS: readonly (readonly [string, Partial<Start>])[] = [
     { tree: [{ path: "etc/sysctl.d/1.conf", pieces: [`${SETTING} = 8`] }, file("etc/sysctl.d/2.conf", "0")] },
   ],
   [
-    "a link of the host's to a file of the host's",
+    "a link on the host to a file on the host",
     {
       tree: onHost([
         { path: "etc/sysctl.d/web.conf", link: "/etc/static/web.conf" },
